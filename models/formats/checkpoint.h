@@ -1,0 +1,50 @@
+// A model on disk, whatever its container: named tensors in a memory-mapped file (or several), described but not read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/weight_type.h"
+
+namespace reprise {
+
+// A tensor inside a mapped file. `shape` is row-major, outermost first ([rows, columns] for a matrix: GGUF's reversed
+// order is undone by the loader). `data` has exactly WeightBytes(type, elements) bytes and lives as long as the
+// checkpoint.
+struct TensorInfo {
+  std::string name;
+  WeightType type = WeightType::kF32;
+  std::vector<std::int64_t> shape;
+  const std::byte* data = nullptr;
+  std::size_t bytes = 0;
+
+  std::int64_t elements() const {
+    std::int64_t n = 1;
+    for (std::int64_t d : shape) n *= d;
+    return n;
+  }
+};
+
+class Checkpoint {
+ public:
+  // `path` is a GGUF file, a .safetensors file, or a Hugging Face directory (model.safetensors, or the shards of
+  // model.safetensors.index.json). Every offset, size and count is checked before use: DATA_LOSS says which tensor and
+  // what is wrong; UNIMPLEMENTED names a tensor type that is not supported.
+  static Result<std::unique_ptr<Checkpoint>> Open(const std::string& path);
+
+  virtual ~Checkpoint() = default;
+  virtual std::string_view format() const = 0;  // "gguf" or "safetensors"
+  virtual const std::vector<TensorInfo>& tensors() const = 0;
+  // nullptr when there is none.
+  virtual const TensorInfo* Find(std::string_view name) const = 0;
+  // Tells the kernel the mapped pages can go (the weights have been packed).
+  virtual void ReleasePages() const = 0;
+};
+
+}  // namespace reprise
