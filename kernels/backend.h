@@ -1,0 +1,232 @@
+// The Backend interface: every operation a decoder step is made of. Implementations: reference (scalar, the
+// oracle), cpu (vector code per instruction set) and, where built, cuda.
+//
+// Contract shared by all operations
+// - Batch invariance: what a row of output holds depends on that row's inputs only, bit for bit, and not on
+// how many rows,
+//   sequences or threads share the step, nor on how a prompt was cut into chunks.
+// - Views are row-major float; the caller owns them and has sized them; outputs do not alias inputs unless
+// said.
+// - One thread drives a backend at a time. Operations may be asynchronous; only Synchronize reports device
+// errors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/batch_view.h"
+#include "kernels/weight_type.h"
+
+namespace reprise {
+
+// [rows, columns], row r at data + r * stride.
+struct ConstMatrixView {
+  const float* data = nullptr;
+  int rows = 0;
+  int columns = 0;
+  std::int64_t stride = 0;
+
+  const float* row(int r) const { return data + r * stride; }
+};
+struct MatrixView {
+  float* data = nullptr;
+  int rows = 0;
+  int columns = 0;
+  std::int64_t stride = 0;
+
+  float* row(int r) const { return data + r * stride; }
+  operator ConstMatrixView() const {
+    return {data, rows, columns, stride};
+  }  // NOLINT: views convert like spans
+};
+
+// A weight matrix in file form: `rows` rows of `columns` elements, row-major, in host memory that only has to
+// live until Pack returns.
+struct WeightSource {
+  WeightType type = WeightType::kF32;
+  const std::byte* data = nullptr;
+  int rows = 0;
+  int columns = 0;
+  // When not empty, packed row r is source row row_order[r] (undoes the q/k permutation of GGUF files).
+  std::span<const int> row_order;
+};
+
+// A matrix [rows, columns] in the backend's own packed form; quantised weights stay quantised. Immutable.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  int rows() const { return rows_; }
+  int columns() const { return columns_; }
+  virtual std::size_t bytes() const = 0;      // memory held
+  virtual std::string_view form() const = 0;  // packed form, for reports: "q4", "q8", "bf16", ...
+
+ protected:
+  Weight(int rows, int columns) : rows_(rows), columns_(columns) {}
+
+ private:
+  int rows_;
+  int columns_;
+};
+
+// Memory on the backend's device, 64-byte aligned, zero-filled.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  virtual void* data() const = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+enum class KvType : std::uint8_t { kF32, kBF16 };
+
+// Shape of one layer's share of the paged KV cache. head_dim is even; block_size is a positive multiple
+// of 16.
+struct KvGeometry {
+  int num_blocks = 0;
+  int block_size = 16;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  KvType type = KvType::kBF16;
+
+  std::size_t element_bytes() const { return type == KvType::kF32 ? 4 : 2; }
+  // Keys of one block of one layer; values take the same. How elements lie within a block is the backend's
+  // affair.
+  std::size_t block_bytes() const {
+    return static_cast<std::size_t>(block_size) * num_kv_heads * head_dim * element_bytes();
+  }
+};
+
+// One layer's keys and values: block b at b * geometry.block_bytes() in each array. Device memory.
+struct KvLayer {
+  KvGeometry geometry;
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
+};
+
+// y = x * rsqrt(sum(x^2) / norm_dim + epsilon) * weight. norm_dim is the divisor, which stays the original
+// width in sliced models (SliceGPT, section 3.1 of the official code: modules.py mean_dim).
+struct RmsNormSpec {
+  const float* weight = nullptr;  // [columns], device; nullptr: weightless
+  float epsilon = 1e-5f;
+  int norm_dim = 0;
+};
+
+// What happens to the rows of x before they are multiplied.
+enum class Prologue : std::uint8_t {
+  kNone,     // x is [T, K]
+  kRmsNorm,  // x is [T, K], normalised by `norm`
+  kSiluMul,  // x is [T, 2K] = [gate | up]; the product's input is silu(gate) * up
+};
+
+// out[t, n] (+)= sum_k prologue(x)[t, k] * weight[n, k] + bias[n].
+struct MatMulArgs {
+  ConstMatrixView x;
+  const Weight* weight = nullptr;  // [N, K]
+  MatrixView out;                  // [T, N]
+  Prologue prologue = Prologue::kNone;
+  RmsNormSpec norm;             // for kRmsNorm
+  const float* bias = nullptr;  // [N], device, or nullptr
+  bool accumulate = false;      // add to what `out` holds (the residual stream)
+};
+
+// cos and sin of position * frequency: [max_position, head_dim / 2] each, device, row-major. Llama's layout:
+// dimension i rotates with dimension i + head_dim / 2.
+struct RopeTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  int max_position = 0;
+};
+
+struct RopeAndStoreKvArgs {
+  MatrixView
+      qkv;  // [T, (Hq + 2 Hkv) * head_dim]: queries rotated in place; keys and values left as they were
+  int num_heads = 0;  // Hq
+  RopeTable rope;
+  const float* query_norm = nullptr;  // [head_dim] per-head RMSNorm before rope (Qwen3), or nullptr
+  const float* key_norm = nullptr;
+  float norm_epsilon = 1e-6f;
+  const BatchView* batch = nullptr;  // positions, slots
+  KvLayer kv;                        // rotated keys and values are stored here
+};
+
+struct AttentionShape {
+  int num_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+};
+
+// Work for one step's attention, the same in every layer: made once a step, reused, so that layers plan and
+// allocate nothing. Created by the backend that uses it.
+class AttentionPlan {
+ public:
+  virtual ~AttentionPlan() = default;
+};
+
+// Causal attention of every token over its sequence's cache, the tokens of this step included (they have been
+// stored).
+struct AttentionArgs {
+  ConstMatrixView queries;  // [T, Hq * head_dim] rotated (a column range of qkv)
+  MatrixView out;           // [T, Hq * head_dim]
+  KvLayer kv;
+  const BatchView* batch = nullptr;
+  const AttentionPlan* plan = nullptr;
+  float scale = 1.0f;      // usually 1 / sqrt(head_dim)
+  int sliding_window = 0;  // > 0: a token sees the last `sliding_window` positions, itself included
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;  // "reference", "cpu/avx512-vnni"
+  virtual int num_threads() const = 0;
+
+  // RESOURCE_EXHAUSTED with the size.
+  virtual Result<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) = 0;
+  virtual void Upload(void* destination, const void* host, std::size_t bytes) = 0;
+  virtual void Download(void* host, const void* source, std::size_t bytes) = 0;
+  // Waits for all work; a device error shows here and means the device is lost.
+  virtual Status Synchronize() = 0;
+
+  // Stacks the sources along rows (fused QKV, gate+up) and packs them. All have the same number of columns.
+  // INVALID_ARGUMENT for shapes this backend cannot pack, naming them.
+  virtual Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) = 0;
+
+  // out[t] = row token_ids[t] of table, as float. Ids are in range.
+  virtual void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) = 0;
+  virtual void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) = 0;
+  // out[i] = x[rows[i]].
+  virtual void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
+  virtual void MatMul(const MatMulArgs& args) = 0;
+  virtual void RopeAndStoreKv(const RopeAndStoreKvArgs& args) = 0;
+  virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;
+  virtual void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) = 0;
+  virtual void Attention(const AttentionArgs& args) = 0;
+  // Slot dst[i] gets the keys and values of slot src[i] (copy-on-write, tree compaction). No overlap between
+  // the two.
+  virtual void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) = 0;
+  // Keys and values of `slots` as floats on the host, [n, Hkv, head_dim] each: for tests and for inspection.
+  virtual void ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
+                           std::vector<float>* values) = 0;
+};
+
+// Scalar code in one fixed order: what every other backend is tested against. Slow; not for serving.
+std::unique_ptr<Backend> MakeReferenceBackend();
+
+struct CpuBackendOptions {
+  int num_threads = 0;  // 0: one per core this process may use
+  // "avx2", "avx512-vnni", "amx"; empty: the best this CPU has. $REPRISE_ISA overrides an empty value.
+  std::string isa;
+};
+// FAILED_PRECONDITION naming what the CPU lacks; INVALID_ARGUMENT listing the legs for an unknown name.
+Result<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options);
+
+// The legs this CPU can run, worst first; empty when it lacks even AVX2.
+std::vector<std::string> AvailableCpuIsas();
+
+}  // namespace reprise
