@@ -1,4 +1,5 @@
-// A model on disk, whatever its container: named tensors in a memory-mapped file (or several), described but not read.
+// A model on disk, whatever its container: named tensors in a memory-mapped file (or several), described but
+// not read.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +15,9 @@
 
 namespace reprise {
 
-// A tensor inside a mapped file. `shape` is row-major, outermost first ([rows, columns] for a matrix: GGUF's reversed
-// order is undone by the loader). `data` has exactly WeightBytes(type, elements) bytes and lives as long as the
-// checkpoint.
+// A tensor inside a mapped file. `shape` is row-major, outermost first ([rows, columns] for a matrix: GGUF's
+// reversed order is undone by the loader). `data` has exactly WeightBytes(type, elements) bytes, lives as
+// long as the checkpoint, and may be unaligned (safetensors puts it wherever its header ends).
 struct TensorInfo {
   std::string name;
   WeightType type = WeightType::kF32;
@@ -33,9 +34,9 @@ struct TensorInfo {
 
 class Checkpoint {
  public:
-  // `path` is a GGUF file, a .safetensors file, or a Hugging Face directory (model.safetensors, or the shards of
-  // model.safetensors.index.json). Every offset, size and count is checked before use: DATA_LOSS says which tensor and
-  // what is wrong; UNIMPLEMENTED names a tensor type that is not supported.
+  // `path` is a GGUF file, a .safetensors file, or a Hugging Face directory (model.safetensors, or the shards
+  // of model.safetensors.index.json). Every offset, size and count is checked before use: DATA_LOSS says
+  // which tensor and what is wrong; UNIMPLEMENTED names a variant of the format that is not supported.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::string& path);
 
   virtual ~Checkpoint() = default;
@@ -43,6 +44,10 @@ class Checkpoint {
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   // nullptr when there is none.
   virtual const TensorInfo* Find(std::string_view name) const = 0;
+  // The file's own name ("IQ4_XS", "I64") for the type of a tensor that is there but that we cannot read;
+  // such tensors are not in tensors(). Empty for every other name. Files may carry them unused, so Open does
+  // not refuse them.
+  virtual std::string_view UnsupportedType(std::string_view name) const = 0;
   // Tells the kernel the mapped pages can go (the weights have been packed).
   virtual void ReleasePages() const = 0;
 };
