@@ -1,0 +1,32 @@
+// The scheduler's record of a request: its tokens, how many of them are in the KV cache, and where.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/types.h"
+#include "scheduler/request.h"
+
+namespace reprise {
+
+// Owned by the Scheduler; touched by the engine thread only.
+struct Sequence {
+  std::shared_ptr<const Request> request;
+  std::vector<TokenId> tokens;  // prompt, then what was generated and committed
+  int num_computed = 0;  // tokens whose keys and values are in the cache; < tokens.size() until finished
+  std::vector<BlockId> block_table;  // block i holds positions [i * block_size, (i + 1) * block_size)
+  int num_cached_prompt_tokens = 0;  // prompt tokens found in the prefix cache when it was first scheduled
+  int num_preemptions = 0;
+  bool running = false;
+  std::uint64_t order = 0;  // admission order, the tie-break after priority and arrival
+
+  int num_prompt_tokens() const { return static_cast<int>(request->prompt.size()); }
+  int num_generated() const { return static_cast<int>(tokens.size()) - num_prompt_tokens(); }
+  int num_pending() const { return static_cast<int>(tokens.size()) - num_computed; }
+  int Slot(int position, int block_size) const {
+    return block_table[static_cast<std::size_t>(position / block_size)] * block_size + position % block_size;
+  }
+};
+
+}  // namespace reprise
