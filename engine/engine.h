@@ -1,0 +1,116 @@
+// The engine: one thread that owns all mutable decoding state and runs the step loop of docs/architecture.md.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/token_stream.h"
+#include "kernels/backend.h"
+#include "scheduler/request.h"
+
+namespace reprise {
+
+class Model;
+
+struct EngineOptions {
+  std::uint64_t kv_cache_bytes = std::uint64_t{1} << 30;  // keys and values of all layers
+  KvType kv_type = KvType::kBF16;
+  int block_size = 16;
+  int max_model_len = 0;  // 0: the model's own context, or what the cache can hold
+  int max_num_seqs = 64;
+  int max_num_batched_tokens = 512;
+  int max_queued_requests = 1024;  // waiting, over all calls
+  bool enable_prefix_cache = true;
+  bool poison_kv = false;  // tests: fill the cache with NaN first, so that a read of unwritten memory shows
+};
+
+// One step, as observers see it. Spans live during the call.
+struct StepStats {
+  double plan_seconds = 0, forward_seconds = 0, sample_seconds = 0, commit_seconds = 0;
+  int num_tokens = 0;         // computed in this step
+  int num_prompt_tokens = 0;  // of them, prefill
+  int num_sequences = 0;
+  int num_preempted = 0;
+  int num_running = 0, num_waiting = 0;  // after the step
+  double kv_usage = 0;                   // 0..1, after the step
+  std::int64_t prefix_queries = 0, prefix_hits = 0;
+  // One entry per sequence that got tokens: how many, and the seconds since its previous ones (or, for the
+  // first ones, since arrival: time to first token).
+  struct Emission {
+    int num_tokens = 0;
+    bool first = false;
+    double seconds = 0;
+    DecodingMethod method = DecodingMethod::kPlain;
+  };
+  std::span<const Emission> emissions;
+};
+
+// Called on the engine thread; must be quick.
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  virtual void OnStep(const StepStats& step) = 0;
+  virtual void OnFinished(const Request& request, const RequestStats& stats, FinishReason reason) = 0;
+};
+
+// A snapshot for health checks and gauges; safe from any thread.
+struct EngineState {
+  int num_running = 0;
+  int num_waiting = 0;
+  double kv_usage = 0;  // share of blocks referenced by live sequences
+  bool failed = false;  // the device was lost; every stream has ended with kError
+  std::string failure;
+  bool idle = true;
+  double seconds_since_progress = 0;  // since the last finished step; 0 when idle
+  double last_step_unix_seconds = 0;
+};
+
+struct EngineInfo {
+  int max_model_len = 0;
+  int block_size = 0;
+  int num_blocks = 0;
+  int max_num_seqs = 0;
+  std::string backend;
+  std::uint64_t kv_cache_bytes = 0;
+};
+
+class Engine {
+ public:
+  // RESOURCE_EXHAUSTED when the cache cannot be allocated or holds less than one block per sequence;
+  // INVALID_ARGUMENT names the option. `model` and `observer` (may be nullptr) must outlive the engine.
+  static Result<std::unique_ptr<Engine>> Create(Backend* backend, Model* model, const EngineOptions& options,
+                                                EngineObserver* observer);
+  ~Engine();  // aborts what still runs
+
+  // Takes all of `requests` or none (one call's prompts and choices). Any thread. RESOURCE_EXHAUSTED when the
+  // queue is full; UNAVAILABLE when draining or failed; INVALID_ARGUMENT when one can never fit. Ids must be
+  // unique among live requests (NextRequestId gives such ids).
+  Result<std::vector<std::shared_ptr<TokenStream>>> Submit(std::vector<std::shared_ptr<Request>> requests);
+  // The request ends with kAbort within one step; no-op when it has ended. Any thread.
+  void Cancel(RequestId id);
+  RequestId NextRequestId();
+
+  // Refuses new work from now on; running requests continue.
+  void BeginDrain();
+  // Waits until idle or the deadline, then aborts the rest. True when nothing had to be aborted.
+  bool FinishDrain(TimePoint deadline);
+
+  EngineState state() const;
+  const EngineInfo& info() const;
+
+  // Tests: the step loop pauses before its next step until released (a stalled device).
+  void SetStalledForTest(bool stalled);
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace reprise
