@@ -345,6 +345,11 @@ class GgufReader {
 
 }  // namespace
 
+Result<bool> IsGguf(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return ByteReader(file.bytes()).Read<std::uint32_t>() == kMagic;
+}
+
 Result<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   Result<Contents> contents = GgufReader(file.bytes()).Read();

@@ -18,6 +18,9 @@
 
 namespace reprise {
 
+// Whether the file at `path` begins with GGUF's magic number. Fails as MappedFile::Open does.
+Result<bool> IsGguf(const std::string& path);
+
 // Immutable after Open: every method may be called from any thread.
 class GgufFile final : public Checkpoint {
  public:
