@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace reprise {
@@ -27,8 +28,10 @@ class RangeFunction {
 };
 
 // `threads` in all, the caller among them. Workers spin for a moment, then park: an idle server uses no CPU,
-// and a third runnable thread does not stall a step for a scheduler quantum. Work is handed out in small
-// pieces from a shared counter, so a descheduled worker delays the others by one piece. One caller at a time.
+// and a third runnable thread does not stall a step for a scheduler quantum. Each thread owns a contiguous
+// share of a loop, which it takes in small pieces (so it streams through memory), and then helps the others:
+// a descheduled worker delays a loop by at most the one piece it holds, and one that sleeps by nothing at
+// all. One caller at a time.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -48,19 +51,23 @@ class ThreadPool {
   };
 
   void WorkerLoop(int thread);
-  void RunPieces(int thread);
+  void WaitForLoop(std::uint64_t seen);
+  void RunPieces(std::uint64_t loop, int thread);
+  // Runs pieces of `owner`'s share until it is empty; the number run.
+  int DrainShare(std::uint64_t loop, int owner, int thread);
 
   const int num_threads_;
   std::vector<std::thread> workers_;
 
-  // The current loop; written by the caller before `generation_` is raised.
+  // The current loop. Written by the caller before the shares are opened; read only by who holds a piece, and
+  // the loop cannot end before that piece does.
   const RangeFunction* body_ = nullptr;
   int count_ = 0;
   int grain_ = 1;
 
-  Counter next_;        // first index nobody has taken
-  Counter generation_;  // one per loop
-  Counter finished_;    // workers done with the current generation
+  std::unique_ptr<Counter[]> shares_;  // per thread: loop number, end and next piece in one word
+  Counter loop_;                       // number of the current loop
+  Counter done_;                       // pieces of it that are finished
   std::atomic<bool> stop_{false};
   std::atomic<int> parked_{0};
   std::mutex mutex_;
