@@ -1,0 +1,73 @@
+#include "engine/vector_math.h"
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+namespace reprise {
+namespace {
+
+constexpr std::size_t kLanes = 8;
+
+// exp(x) for x <= 0: 2^n times a degree-6 polynomial of the rest (Cephes' coefficients); 0 below -87 and for
+// NaN.
+inline float ExpNonPositive(float x) {
+  const bool tiny = !(x > -87.0f);
+  const float clamped = tiny ? 0.0f : x;
+  const float scaled = clamped * 1.44269504088896341f - 0.5f;
+  const auto n = static_cast<std::int32_t>(
+      scaled);  // truncates towards zero: floor(x*log2e + 0.5) for x <= 0, or one more
+  const auto nf = static_cast<float>(n);
+  const float r = (clamped - nf * 0.693359375f) + nf * 2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  const float power = std::bit_cast<float>((n + 127) << 23);
+  return tiny ? 0.0f : y * power;
+}
+
+}  // namespace
+
+std::size_t IndexOfMax(std::span<const float> values) {
+  // The maximum first (a pass the compiler vectorises), then its first occurrence.
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  float lanes[kLanes];
+  for (float& lane : lanes) lane = kLowest;
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = values[i + j] > lanes[j] ? values[i + j] : lanes[j];
+  }
+  for (; i < values.size(); ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+  float max = kLowest;
+  for (float lane : lanes) max = lane > max ? lane : max;
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    if (values[k] == max) return k;
+  }
+  return values.size();
+}
+
+double SumExp(std::span<const float> values, float scale, float max) {
+  double total = 0;
+  float lanes[kLanes] = {};
+  std::size_t i = 0;
+  // Partial sums go to double every few thousand terms, so that small terms are not lost in float.
+  while (i + kLanes <= values.size()) {
+    const std::size_t chunk =
+        i + 2048 * kLanes < values.size() ? i + 2048 * kLanes : values.size() - kLanes + 1;
+    for (; i < chunk; i += kLanes) {
+      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += ExpNonPositive(values[i + j] * scale - max);
+    }
+    for (float& lane : lanes) {
+      total += lane;
+      lane = 0;
+    }
+  }
+  for (; i < values.size(); ++i) total += ExpNonPositive(values[i] * scale - max);
+  return total;
+}
+
+}  // namespace reprise
