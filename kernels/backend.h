@@ -130,7 +130,7 @@ struct MatMulArgs {
   const Weight* weight = nullptr;  // [N, K]
   MatrixView out;                  // [T, N]
   Prologue prologue = Prologue::kNone;
-  RmsNormSpec norm;             // for kRmsNorm
+  RmsNormSpec norm = {};             // for kRmsNorm
   const float* bias = nullptr;  // [N], device, or nullptr
   bool accumulate = false;      // add to what `out` holds (the residual stream)
 };
