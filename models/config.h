@@ -3,14 +3,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "base/types.h"
 
 namespace reprise {
-
-class Checkpoint;
 
 enum class Architecture { kLlama, kMistral, kQwen2, kQwen3 };
 std::string_view ArchitectureName(Architecture architecture);
@@ -19,7 +18,7 @@ enum class RopeScaling {
   kNone,
   kLinear,   // positions divided by `factor`
   kLlama3,   // wavelength-dependent (Llama 3.1)
-  kDynamic,  // NTK by length; treated as none up to the original context
+  kDynamic,  // NTK by length: begins to act beyond `max_position`, up to where it is the same as kNone
 };
 
 struct RopeConfig {
@@ -28,7 +27,9 @@ struct RopeConfig {
   float factor = 1.0f;
   float low_frequency_factor = 1.0f;
   float high_frequency_factor = 4.0f;
-  int original_max_position = 0;
+  int original_max_position = 0;         // context before scaling (kLlama3)
+  std::vector<float> frequency_factors;  // [head_dim / 2] or empty: frequency i is divided by factor i
+                                         // (GGUF's rope_freqs.weight, its form of kLlama3)
 };
 
 // Sizes are elements. All positive and mutually consistent after Validate.
@@ -45,9 +46,15 @@ struct ModelConfig {
   float norm_epsilon = 1e-5f;
   RopeConfig rope;
   bool tie_embeddings = false;
-  bool attention_bias = false;  // q, k, v have biases (Qwen2)
-  bool qk_norm = false;         // per-head RMSNorm of q and k before rope (Qwen3)
-  int sliding_window = 0;       // 0: full attention (Mistral 0.1 has 4096)
+  bool attention_bias = false;         // q, k, v have biases (Qwen2)
+  bool attention_output_bias = false;  // o has one too (Llama and Qwen3 with attention_bias)
+  bool qk_norm = false;                // per-head RMSNorm of q and k before rope (Qwen3)
+  // W > 0: a token sees itself and the W - 1 tokens before it (Mistral 7B 0.1); 0: all before it.
+  int sliding_window = 0;
+  // GGUF's llama architecture stores the rows of q and k (weights and biases) so that rope rotates dimensions
+  // (2i, 2i + 1) of a head; everything else rotates (i, i + head_dim / 2). Row 2i + j of a permuted head is
+  // row i + j * head_dim / 2 of the original.
+  bool gguf_permuted_qk = false;
   std::vector<TokenId> eos_token_ids;
   TokenId bos_token_id = -1;  // -1: none
 
@@ -63,12 +70,16 @@ struct GenerationDefaults {
   int top_k = -1;                 // < 0: unset
   float min_p = -1;               // < 0: unset
   float repetition_penalty = -1;  // < 0: unset
+  int max_new_tokens = -1;        // < 0: unset
 };
 
-// From DIR/config.json, or from the metadata of a GGUF file. UNIMPLEMENTED names an architecture or feature that is not
-// supported; INVALID_ARGUMENT or DATA_LOSS a field that is missing or wrong.
+// `path` is what Checkpoint::Open takes: the config is DIR/config.json, or the metadata of the GGUF file.
+// UNIMPLEMENTED names an architecture or a feature that would change the output and is not supported, with
+// its field and value; INVALID_ARGUMENT or DATA_LOSS a field that is missing or wrong. The result is valid in
+// the sense of Validate.
 Result<ModelConfig> LoadModelConfig(const std::string& path);
-// From DIR/generation_config.json; all unset when there is none or for a GGUF file.
+// From DIR/generation_config.json; all unset when there is none or for a GGUF file. INVALID_ARGUMENT for a
+// value out of range.
 Result<GenerationDefaults> LoadGenerationDefaults(const std::string& path);
 
 }  // namespace reprise
