@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "base/types.h"
+#include "scheduler/prefix_cache.h"
 #include "scheduler/request.h"
 
 namespace reprise {
@@ -21,6 +23,11 @@ struct Sequence {
   bool running = false;
   std::uint64_t order = 0;  // admission order, the tie-break after priority and arrival
 
+  // Kept by BlockManager.
+  std::vector<std::uint64_t> block_hashes;  // of the leading full blocks, as far as they have been needed
+  int num_cached_blocks = 0;                // leading blocks entered in, or taken from, the prefix cache
+  PrefixId prefix_id = kEmptyPrefix;        // of those blocks together
+
   int num_prompt_tokens() const { return static_cast<int>(request->prompt.size()); }
   int num_generated() const { return static_cast<int>(tokens.size()) - num_prompt_tokens(); }
   int num_pending() const { return static_cast<int>(tokens.size()) - num_computed; }
@@ -28,5 +35,12 @@ struct Sequence {
     return block_table[static_cast<std::size_t>(position / block_size)] * block_size + position % block_size;
   }
 };
+
+// The order in which sequences get tokens, and the reverse of that in which they lose their blocks.
+inline bool ComesBefore(const Sequence& a, const Sequence& b) {
+  const Request& x = *a.request;
+  const Request& y = *b.request;
+  return std::tie(x.priority, x.arrival, a.order) < std::tie(y.priority, y.arrival, b.order);
+}
 
 }  // namespace reprise

@@ -1,0 +1,56 @@
+#include "scheduler/block_pool.h"
+
+#include "base/check.h"
+
+namespace reprise {
+
+BlockPool::BlockPool(int num_blocks)
+    : num_blocks_(num_blocks), num_free_(num_blocks), nodes_(static_cast<std::size_t>(num_blocks) + 2) {
+  CHECK(num_blocks > 0);
+  for (const BlockId list : {blank_list(), cached_list()}) At(list).previous = At(list).next = list;
+  for (BlockId block = 0; block < num_blocks; ++block) Append(blank_list(), block);
+}
+
+std::optional<BlockId> BlockPool::Allocate() {
+  if (num_free_ == 0) return std::nullopt;
+  const BlockId block = At(ListEmpty(blank_list()) ? cached_list() : blank_list()).next;
+  Retain(block);
+  return block;
+}
+
+void BlockPool::Retain(BlockId block) {
+  CHECK(block >= 0 && block < num_blocks_);
+  if (At(block).ref_count++ > 0) return;
+  Unlink(block);
+  --num_free_;
+}
+
+void BlockPool::Release(BlockId block) {
+  CHECK(block >= 0 && block < num_blocks_ && At(block).ref_count > 0);
+  if (--At(block).ref_count > 0) return;
+  Append(At(block).cached ? cached_list() : blank_list(), block);
+  ++num_free_;
+}
+
+void BlockPool::SetCached(BlockId block, bool cached) {
+  CHECK(block >= 0 && block < num_blocks_);
+  At(block).cached = cached;
+  if (At(block).ref_count > 0) return;
+  Unlink(block);
+  Append(cached ? cached_list() : blank_list(), block);
+}
+
+void BlockPool::Append(BlockId list, BlockId block) {
+  const BlockId last = At(list).previous;
+  At(block).previous = last;
+  At(block).next = list;
+  At(last).next = block;
+  At(list).previous = block;
+}
+
+void BlockPool::Unlink(BlockId block) {
+  At(At(block).previous).next = At(block).next;
+  At(At(block).next).previous = At(block).previous;
+}
+
+}  // namespace reprise
