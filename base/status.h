@@ -87,21 +87,21 @@ class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::in_place_index<1>, std::move(value)) {}
   Result(Status status) : state_(std::in_place_index<0>, std::move(status)) {
-    CHECK(!std::get<0>(state_).ok());
+    REPRISE_CHECK(!std::get<0>(state_).ok());
   }
 
   bool ok() const { return state_.index() == 1; }
   Status status() const { return ok() ? Status() : std::get<0>(state_); }
   T& value() & {
-    CHECK(ok());
+    REPRISE_CHECK(ok());
     return std::get<1>(state_);
   }
   const T& value() const& {
-    CHECK(ok());
+    REPRISE_CHECK(ok());
     return std::get<1>(state_);
   }
   T&& value() && {
-    CHECK(ok());
+    REPRISE_CHECK(ok());
     return std::get<1>(std::move(state_));
   }
   T& operator*() & { return value(); }

@@ -59,14 +59,14 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::ParallelFor(int count, int grain, RangeFunction body) {
-  CHECK(grain > 0);
+  REPRISE_CHECK(grain > 0);
   if (count <= 0) return;
   if (num_threads_ == 1 || count <= grain) {
     body(0, count, 0);
     return;
   }
   const int pieces = (count - 1) / grain + 1;
-  CHECK(static_cast<std::uint64_t>(pieces) <= kPieceMask);
+  REPRISE_CHECK(static_cast<std::uint64_t>(pieces) <= kPieceMask);
   body_ = &body;
   count_ = count;
   grain_ = grain;

@@ -19,7 +19,7 @@ BatchBuilder::BatchBuilder(int block_size, int max_tokens, int max_sequences, in
 }
 
 BatchView BatchBuilder::Build(const BatchPlan& plan, std::span<const Draft> drafts) {
-  CHECK(plan.items.size() == drafts.size());
+  REPRISE_CHECK(plan.items.size() == drafts.size());
   for (auto* v : {&positions_, &slots_, &context_len_, &logit_rows_}) v->clear();
   for (auto* v : {&query_start_, &block_start_, &logit_row_start_}) v->assign(1, 0);
   token_ids_.clear();
@@ -30,7 +30,7 @@ BatchView BatchBuilder::Build(const BatchPlan& plan, std::span<const Draft> draf
 
 void BatchBuilder::AddItem(const ScheduledSequence& item, const Draft& draft) {
   const Sequence& sequence = *item.sequence;
-  CHECK(static_cast<int>(draft.tokens.size()) <= item.num_draft_tokens);
+  REPRISE_CHECK(static_cast<int>(draft.tokens.size()) <= item.num_draft_tokens);
   const int first = sequence.num_computed;
   const int chunk_end = first + item.num_tokens;
   const int end = chunk_end + static_cast<int>(draft.tokens.size());

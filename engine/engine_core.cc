@@ -167,7 +167,7 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   step_live_.clear();
   for (const ScheduledSequence& item : plan.items) {
     const auto it = live_.find(item.sequence->request->id);
-    CHECK(it != live_.end());
+    REPRISE_CHECK(it != live_.end());
     if (it->second.stats.scheduled == TimePoint{}) {
       it->second.stats.scheduled = start;
       it->second.stats.num_cached_tokens = item.sequence->num_cached_prompt_tokens;

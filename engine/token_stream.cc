@@ -53,7 +53,7 @@ void TokenStream::Publish() {
 void TokenStream::Finish(FinishReason reason, Status status, const RequestStats& stats) {
   {
     std::lock_guard lock(mutex_);
-    CHECK(!ended_);
+    REPRISE_CHECK(!ended_);
     ended_ = true;
     batch_.finished = true;
     batch_.finish_reason = reason;

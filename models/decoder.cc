@@ -65,8 +65,8 @@ Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
 }
 
 Decoder::Output Decoder::Forward(const BatchView& batch, std::span<const KvLayer> kv) {
-  CHECK(batch.num_tokens() <= max_tokens_ && batch.num_logit_rows() <= max_logit_rows_);
-  CHECK(kv.size() == layers_.size());
+  REPRISE_CHECK(batch.num_tokens() <= max_tokens_ && batch.num_logit_rows() <= max_logit_rows_);
+  REPRISE_CHECK(kv.size() == layers_.size());
   const int width = config_.hidden_size;
   const MatrixView residual{residual_, batch.num_tokens(), width, width};
   backend_.Embed(batch.token_ids, *embedding_, residual);

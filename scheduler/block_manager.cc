@@ -58,7 +58,7 @@ PrefixMatch BlockManager::MatchPrefix(Sequence* sequence) const {
 }
 
 void BlockManager::AttachPrefix(Sequence* sequence, const PrefixMatch& match) {
-  CHECK(sequence->block_table.empty());
+  REPRISE_CHECK(sequence->block_table.empty());
   for (const BlockId block : match.blocks) pool_.Retain(block);
   sequence->block_table = match.blocks;
   sequence->num_cached_blocks = static_cast<int>(match.blocks.size());

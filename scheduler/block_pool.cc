@@ -6,7 +6,7 @@ namespace reprise {
 
 BlockPool::BlockPool(int num_blocks)
     : num_blocks_(num_blocks), num_free_(num_blocks), nodes_(static_cast<std::size_t>(num_blocks) + 2) {
-  CHECK(num_blocks > 0);
+  REPRISE_CHECK(num_blocks > 0);
   for (const BlockId list : {blank_list(), cached_list()}) At(list).previous = At(list).next = list;
   for (BlockId block = 0; block < num_blocks; ++block) Append(blank_list(), block);
 }
@@ -19,21 +19,21 @@ std::optional<BlockId> BlockPool::Allocate() {
 }
 
 void BlockPool::Retain(BlockId block) {
-  CHECK(block >= 0 && block < num_blocks_);
+  REPRISE_CHECK(block >= 0 && block < num_blocks_);
   if (At(block).ref_count++ > 0) return;
   Unlink(block);
   --num_free_;
 }
 
 void BlockPool::Release(BlockId block) {
-  CHECK(block >= 0 && block < num_blocks_ && At(block).ref_count > 0);
+  REPRISE_CHECK(block >= 0 && block < num_blocks_ && At(block).ref_count > 0);
   if (--At(block).ref_count > 0) return;
   Append(At(block).cached ? cached_list() : blank_list(), block);
   ++num_free_;
 }
 
 void BlockPool::SetCached(BlockId block, bool cached) {
-  CHECK(block >= 0 && block < num_blocks_);
+  REPRISE_CHECK(block >= 0 && block < num_blocks_);
   At(block).cached = cached;
   if (At(block).ref_count > 0) return;
   Unlink(block);

@@ -33,7 +33,7 @@ CommitOutcome Append(std::span<const TokenId> accepted, Sequence* sequence) {
 
 std::vector<CommitOutcome> Scheduler::Commit(const BatchPlan& plan,
                                              std::span<const AcceptedTokens> accepted) {
-  CHECK(accepted.size() == plan.items.size());
+  REPRISE_CHECK(accepted.size() == plan.items.size());
   std::vector<CommitOutcome> outcomes;
   outcomes.reserve(plan.items.size());
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
@@ -49,11 +49,11 @@ CommitOutcome Scheduler::CommitItem(const ScheduledSequence& item, const Accepte
   sequence->num_computed += item.num_tokens;
   CommitOutcome outcome;
   if (!item.reaches_end) {
-    CHECK(num_accepted == 0);
+    REPRISE_CHECK(num_accepted == 0);
   } else if (request.max_tokens == 0) {
     outcome.finish_reason = FinishReason::kLength;
   } else {
-    CHECK(num_accepted > 0 && num_accepted <= item.num_draft_tokens + 1);
+    REPRISE_CHECK(num_accepted > 0 && num_accepted <= item.num_draft_tokens + 1);
     if (request.choice == 0 && sequence->num_generated() == 0) ReleaseHeldChoices(request.id);
     outcome = Append(accepted.tokens, sequence);
     sequence->num_computed += outcome.num_kept - 1;  // all but the last were drafted

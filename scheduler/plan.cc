@@ -57,7 +57,7 @@ BatchPlan Scheduler::Plan() {
     PlanWaiting(&plan);
     ExtendChunks(&plan);
   }
-  CHECK(!plan.empty() || idle());
+  REPRISE_CHECK(!plan.empty() || idle());
   return plan;
 }
 
@@ -88,7 +88,7 @@ void Scheduler::ReserveBlocks(BatchPlan* plan) {
   for (std::size_t i = 0; i < plan->items.size(); ++i) {
     const ScheduledSequence item = plan->items[i];
     while (!blocks_.Grow(item.sequence, item.sequence->num_computed + item.num_tokens)) {
-      CHECK(running_.size() > 1);
+      REPRISE_CHECK(running_.size() > 1);
       Sequence* victim = running_.back();
       if (plan->items.back().sequence == victim) DropLastItem(plan);
       Preempt(victim);
@@ -100,7 +100,7 @@ void Scheduler::ReserveBlocks(BatchPlan* plan) {
 
 // Preemption by recompute: what of its blocks is not needed meanwhile is found again in the prefix cache.
 void Scheduler::Preempt(Sequence* sequence) {
-  CHECK(running_.back() == sequence);
+  REPRISE_CHECK(running_.back() == sequence);
   running_.pop_back();
   sequence->running = false;
   ++sequence->num_preemptions;
@@ -137,7 +137,7 @@ bool Scheduler::Start(Sequence* sequence, bool only_whole, int* free_blocks, Bat
   if (length == 0 || (only_whole && num_computed + length < num_tokens)) return false;
 
   blocks_.AttachPrefix(sequence, match);
-  CHECK(blocks_.Grow(sequence, num_computed + length));
+  REPRISE_CHECK(blocks_.Grow(sequence, num_computed + length));
   *free_blocks -= needed;
   if (looks_up && sequence->num_preemptions == 0) {
     sequence->num_cached_prompt_tokens = num_computed;
@@ -157,7 +157,7 @@ void Scheduler::ExtendChunks(BatchPlan* plan) {
     const int length = ChunkLength(*item.sequence, end,
                                    std::min(plan->token_budget_left, blocks_.MaxTokens(*item.sequence) - end),
                                    RowsLeft(*plan));
-    CHECK(blocks_.Grow(item.sequence, end + length));
+    REPRISE_CHECK(blocks_.Grow(item.sequence, end + length));
     Charge(&item, length, plan);
   }
 }
@@ -194,7 +194,7 @@ int Scheduler::UnclaimedBlocks() const {
 }
 
 void Scheduler::ReserveDrafts(BatchPlan* plan, std::span<const int> wanted) {
-  CHECK(wanted.size() == plan->items.size());
+  REPRISE_CHECK(wanted.size() == plan->items.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     ScheduledSequence& item = plan->items[i];
     if (!item.reaches_end) continue;
@@ -205,7 +205,7 @@ void Scheduler::ReserveDrafts(BatchPlan* plan, std::span<const int> wanted) {
     const int length = std::min({wanted[i], useful, plan->token_budget_left, RowsLeft(*plan),
                                  blocks_.MaxTokens(*sequence) - num_tokens});
     if (length <= 0) continue;
-    CHECK(blocks_.Grow(sequence, num_tokens + length));
+    REPRISE_CHECK(blocks_.Grow(sequence, num_tokens + length));
     item.num_draft_tokens = length;
     plan->num_tokens += length;
     plan->token_budget_left -= length;

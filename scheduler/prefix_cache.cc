@@ -33,12 +33,12 @@ std::optional<PrefixCache::Entry> PrefixCache::Find(PrefixId parent, std::uint64
 
 PrefixId PrefixCache::Insert(PrefixId parent, std::uint64_t hash, std::span<const TokenId> tokens,
                              BlockId block) {
-  CHECK(tokens.size() == block_size_);
+  REPRISE_CHECK(tokens.size() == block_size_);
   if (const auto existing = Find(parent, hash, tokens)) return existing->id;
   // The same hash for something else: nearly always the same tokens behind a prefix that has been evicted,
   // which nothing can reach any more.
   if (const auto stale = by_hash_.find(hash); stale != by_hash_.end()) Forget(stale->second);
-  CHECK(At(block).id == kEmptyPrefix);
+  REPRISE_CHECK(At(block).id == kEmptyPrefix);
   At(block) = {next_id_++, parent, hash};
   std::ranges::copy(tokens, tokens_.begin() + static_cast<std::ptrdiff_t>(block_size_) * block);
   by_hash_.emplace(hash, block);
@@ -47,7 +47,7 @@ PrefixId PrefixCache::Insert(PrefixId parent, std::uint64_t hash, std::span<cons
 }
 
 void PrefixCache::Forget(BlockId block) {
-  CHECK(At(block).id != kEmptyPrefix);
+  REPRISE_CHECK(At(block).id != kEmptyPrefix);
   by_hash_.erase(At(block).hash);
   At(block) = {};
   pool_->SetCached(block, false);

@@ -15,7 +15,7 @@ std::string_view DecodingMethodName(DecodingMethod method) {
     case DecodingMethod::kSpeculative:
       return "speculative";
   }
-  CHECK(false);
+  REPRISE_CHECK(false);
 }
 
 std::string_view FinishReasonName(FinishReason reason) {
@@ -33,7 +33,7 @@ std::string_view FinishReasonName(FinishReason reason) {
     case FinishReason::kError:
       return "error";
   }
-  CHECK(false);
+  REPRISE_CHECK(false);
 }
 
 }  // namespace reprise

@@ -12,9 +12,9 @@ Scheduler::Scheduler(const SchedulerConfig& config)
     : config_(config),
       max_running_(std::min(config.max_num_seqs, config.max_num_batched_tokens)),
       blocks_(config.num_blocks, config.block_size, config.enable_prefix_cache) {
-  CHECK(config.block_size > 0 && max_running_ > 0 && config.max_model_len > 0);
-  CHECK(config.max_num_logit_rows >= config.max_num_seqs);
-  CHECK(blocks_.BlocksFor(config.max_model_len) <= config.num_blocks);
+  REPRISE_CHECK(config.block_size > 0 && max_running_ > 0 && config.max_model_len > 0);
+  REPRISE_CHECK(config.max_num_logit_rows >= config.max_num_seqs);
+  REPRISE_CHECK(blocks_.BlocksFor(config.max_model_len) <= config.num_blocks);
 }
 
 Status Scheduler::Admit(std::shared_ptr<const Request> request) {
@@ -36,7 +36,7 @@ Status Scheduler::Admit(std::shared_ptr<const Request> request) {
   sequence->order = next_order_++;
   sequence->request = std::move(request);
   const auto [position, is_new] = sequences_.emplace(sequence->request->id, std::move(sequence));
-  CHECK(is_new);
+  REPRISE_CHECK(is_new);
   Enqueue(position->second.get());
   return OkStatus();
 }
@@ -76,7 +76,7 @@ void Scheduler::End(Sequence* sequence) {
     sequence->running = false;
     blocks_.Release(sequence);
   } else if (waiting_.erase(sequence) == 0) {
-    CHECK(std::erase(held_.at(request.group), sequence) == 1);
+    REPRISE_CHECK(std::erase(held_.at(request.group), sequence) == 1);
     --num_held_;
   }
   if (request.choice == 0) ReleaseHeldChoices(request.id);

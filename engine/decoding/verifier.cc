@@ -6,7 +6,7 @@ namespace reprise {
 
 Status VerifyDraft(const Sequence& sequence, const Draft& draft, ConstMatrixView logits,
                    PenaltyState& penalties, Sampler& sampler, std::vector<GeneratedToken>* accepted) {
-  CHECK(logits.rows == 1 + static_cast<int>(draft.tokens.size()));
+  REPRISE_CHECK(logits.rows == 1 + static_cast<int>(draft.tokens.size()));
   const Request& request = *sequence.request;
   const std::size_t first = accepted->size();
   Status status;
