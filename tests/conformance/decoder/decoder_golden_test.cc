@@ -1,0 +1,194 @@
+// Every architecture's logits against transformers' own (tests/data/models, made by
+// tools/golden/make_tiny_models.py), on every backend and leg this machine has.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+
+#include "kernels/backend.h"
+#include "models/config.h"
+#include "models/decoder.h"
+#include "models/formats/checkpoint.h"
+
+namespace reprise {
+namespace {
+
+constexpr int kBlockSize = 16;
+
+struct Model {
+  std::string path;    // directory or .gguf file
+  std::string golden;  // prefix of golden.json and golden.safetensors
+  // Largest difference allowed, as a share of the logits' own standard deviation. Float weights differ by
+  // summation order alone; integer kernels also round activations to 8 bits per block of 32 (relative error
+  // about 1/127/sqrt(12) an element, which the layers of a random network amplify).
+  double tolerance;
+};
+
+std::vector<Model> Models() {
+  std::vector<Model> models;
+  const std::string root = "tests/data/models/";
+  for (const char* name : {"llama2", "llama3", "llama_linear", "mistral", "smollm2", "qwen2", "qwen3"}) {
+    models.push_back({root + name, root + name + "/", 2e-4});
+  }
+  for (const char* name : {"llama2-F16", "llama2-Q8_0", "llama2-Q4_0", "llama2-Q4_1", "llama2-Q5_0",
+                           "llama2-Q5_1", "llama3-Q8_0", "qwen2-Q8_0", "qwen3-Q8_0"}) {
+    const bool quantised = std::string(name).find("-Q") != std::string::npos;
+    models.push_back({root + name + ".gguf", root + name + ".", quantised ? 0.08 : 2e-4});
+  }
+  return models;
+}
+
+// Runs one prompt in chunks of `chunk` tokens over a scattered, poisoned cache; logits of the last `rows`
+// positions.
+std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vector<TokenId>& tokens, int rows,
+                             int chunk, KvType type) {
+  KvGeometry geometry = decoder.kv_geometry();
+  const int length = static_cast<int>(tokens.size());
+  const int blocks = (length + kBlockSize - 1) / kBlockSize;
+  geometry.num_blocks = 2 * blocks + 1;
+  geometry.type = type;
+  const std::size_t bytes = geometry.block_bytes() * geometry.num_blocks;
+  std::vector<std::unique_ptr<DeviceMemory>> memory;
+  std::vector<KvLayer> kv;
+  const std::vector<std::byte> poison(bytes, std::byte{0xff});
+  for (int layer = 0; layer < decoder.config().num_layers; ++layer) {
+    KvLayer entry{geometry, nullptr, nullptr};
+    for (std::byte** pointer : {&entry.keys, &entry.values}) {
+      memory.push_back(std::move(backend.Allocate(bytes)).value());
+      backend.Upload(memory.back()->data(), poison.data(), bytes);
+      *pointer = static_cast<std::byte*>(memory.back()->data());
+    }
+    kv.push_back(entry);
+  }
+  std::vector<BlockId> table(blocks);
+  for (int i = 0; i < blocks; ++i) table[i] = 2 * (blocks - i) - 1;  // descending, with holes
+
+  std::vector<float> logits;
+  for (int first = 0; first < length; first += chunk) {
+    const int count = std::min(chunk, length - first);
+    std::vector<int> positions(count), slots(count), wanted;
+    for (int i = 0; i < count; ++i) {
+      positions[i] = first + i;
+      slots[i] = table[(first + i) / kBlockSize] * kBlockSize + (first + i) % kBlockSize;
+      if (first + i >= length - rows) wanted.push_back(i);
+    }
+    const std::vector<int> query_start{0, count}, context{first};
+    const int used = (first + count + kBlockSize - 1) / kBlockSize;
+    const std::vector<int> block_start{0, used};
+    const BatchView batch{std::span(tokens).subspan(first, count),
+                          positions,
+                          slots,
+                          query_start,
+                          context,
+                          block_start,
+                          std::span(table).first(used),
+                          wanted};
+    const Decoder::Output output = decoder.Forward(batch, kv);
+    REQUIRE(backend.Synchronize().ok());
+    for (int r = 0; r < output.logits.rows; ++r) {
+      logits.insert(logits.end(), output.logits.row(r), output.logits.row(r) + output.logits.columns);
+    }
+  }
+  return logits;
+}
+
+double StandardDeviation(std::span<const float> values) {
+  double sum = 0, squares = 0;
+  for (float v : values) sum += v, squares += static_cast<double>(v) * v;
+  const double mean = sum / static_cast<double>(values.size());
+  return std::sqrt(squares / static_cast<double>(values.size()) - mean * mean);
+}
+
+struct Leg {
+  std::string name;
+  std::unique_ptr<Backend> backend;
+};
+
+std::vector<Leg> Legs() {
+  std::vector<Leg> legs;
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (const std::string& isa : AvailableCpuIsas()) {
+    auto backend = MakeCpuBackend({2, isa});
+    REQUIRE(backend.ok());
+    legs.push_back({isa, std::move(backend).value()});
+  }
+  return legs;
+}
+
+TEST_CASE("Decoder logits equal transformers'", "[decoder]") {
+  std::vector<Leg> legs = Legs();
+  std::cout << "decoder legs run:";
+  for (const Leg& leg : legs) std::cout << " " << leg.name;
+  std::cout << std::endl;
+  REQUIRE(legs.size() >= 2);
+  std::set<WeightType> types;
+  for (const Model& model : Models()) {
+    const auto config = LoadModelConfig(model.path);
+    INFO(model.path << ": " << config.status().ToString());
+    REQUIRE(config.ok());
+    const auto checkpoint = Checkpoint::Open(model.path);
+    REQUIRE(checkpoint.ok());
+    for (const TensorInfo& tensor : (*checkpoint)->tensors()) types.insert(tensor.type);
+    const auto golden_file = Checkpoint::Open(model.golden + "golden.safetensors");
+    REQUIRE(golden_file.ok());
+    std::ifstream json_file(model.golden + "golden.json");
+    const auto golden = nlohmann::json::parse(json_file);
+    for (Leg& leg : legs) {
+      auto decoder = Decoder::Load(**checkpoint, *config, *leg.backend, config->max_position);
+      INFO(leg.name << ": " << decoder.status().ToString());
+      REQUIRE(decoder.ok());
+      REQUIRE((*decoder)->Reserve(64, 64).ok());
+      for (std::size_t p = 0; p < golden["prompts"].size(); ++p) {
+        const auto tokens = golden["prompts"][p]["tokens"].get<std::vector<TokenId>>();
+        const int rows = golden["prompts"][p]["rows"].get<int>();
+        const TensorInfo* expected = (*golden_file)->Find("logits." + std::to_string(p));
+        REQUIRE(expected != nullptr);
+        std::vector<float> want(static_cast<std::size_t>(expected->elements()));
+        std::memcpy(want.data(), expected->data, expected->bytes);
+        const auto got = RunPrompt(**decoder, *leg.backend, tokens, rows, 64, KvType::kF32);
+        REQUIRE(got.size() == want.size());
+        double worst = 0;
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          worst = std::max(worst,
+                           std::isnan(got[i]) ? INFINITY : static_cast<double>(std::abs(got[i] - want[i])));
+        }
+        INFO("prompt " << p << " worst " << worst << " std " << StandardDeviation(want));
+        CHECK(worst <= model.tolerance * StandardDeviation(want));
+        // The same bits however the prompt is cut.
+        for (int chunk : {1, 7})
+          CHECK(RunPrompt(**decoder, *leg.backend, tokens, rows, chunk, KvType::kF32) == got);
+      }
+    }
+  }
+  CHECK(types.size() >= 7);
+}
+
+TEST_CASE("A bf16 cache changes logits only by its rounding", "[decoder]") {
+  const std::string path = "tests/data/models/smollm2";
+  const auto config = LoadModelConfig(path);
+  const auto checkpoint = Checkpoint::Open(path);
+  REQUIRE((config.ok() && checkpoint.ok()));
+  std::vector<TokenId> tokens(40);
+  std::iota(tokens.begin(), tokens.end(), 20);
+  for (Leg& leg : Legs()) {
+    INFO(leg.name);
+    auto decoder = Decoder::Load(**checkpoint, *config, *leg.backend, config->max_position);
+    REQUIRE(decoder.ok());
+    REQUIRE((*decoder)->Reserve(64, 64).ok());
+    const auto exact = RunPrompt(**decoder, *leg.backend, tokens, 40, 64, KvType::kF32);
+    const auto rounded = RunPrompt(**decoder, *leg.backend, tokens, 40, 64, KvType::kBF16);
+    double worst = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i)
+      worst = std::max<double>(worst, std::abs(exact[i] - rounded[i]));
+    CHECK(worst > 0);
+    CHECK(worst < 0.25 * StandardDeviation(exact));  // 8 bits of mantissa, amplified by random layers
+  }
+}
+
+}  // namespace
+}  // namespace reprise
