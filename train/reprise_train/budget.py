@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from itertools import pairwise
 
 from reprise_train.checkpoint import Position
 from reprise_train.errors import UsageError
@@ -13,8 +14,8 @@ from reprise_train.errors import UsageError
 class Budget:
     """Exactly one of the four is set; `until` is seconds since the Unix epoch.
 
-    A time budget is wall-clock time: a run that is stopped for a while, or shares its machine, does fewer steps
-    and still ends its learning-rate decay on time.
+    A time budget is wall-clock time: a run that is stopped for a while, or shares its machine, does fewer
+    steps and still ends its learning-rate decay on time.
     """
 
     steps: int | None = None
@@ -26,12 +27,12 @@ class Budget:
         given = {name: value for name, value in vars(self).items() if value is not None}
         if len(given) != 1:
             raise UsageError("give exactly one of --steps, --tokens, --minutes and --until")
-        (name, value), = given.items()
+        ((name, value),) = given.items()
         if value <= 0:
             raise UsageError(f"--{name} must be above 0, not {value:g}")
 
     def deadline(self, started: float) -> float:
-        """When a run begun at `started` ends, both in seconds since the Unix epoch; 0 when time does not end it."""
+        """When a run begun at `started` ends, in seconds since the Unix epoch; 0 without a time budget."""
         if self.minutes is not None:
             return started + 60 * self.minutes
         return self.until or 0.0
@@ -58,29 +59,34 @@ def parse_time(text: str) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--until wants a time like 2030-01-31T06:00, not '{text}'") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True)
 class LengthSchedule:
     """Sequence lengths and the share of the budget from which each applies, as in `256@0,512@0.4`.
 
-    Short sequences first make the early steps cheaper; positions are rotary, so nothing has to change with them.
+    Short sequences first make the early steps cheaper; positions are rotary, so nothing else changes.
     """
 
     stages: tuple[tuple[int, float], ...]
 
     @staticmethod
     def parse(text: str) -> LengthSchedule:
-        """Raises UsageError unless lengths grow, divide the longest, and the shares rise from 0 and stay below 1."""
+        """Raises UsageError unless lengths grow, divide the longest, and shares rise from 0 to below 1."""
         try:
-            stages = tuple((int(length), float(share or 0)) for length, _, share in (part.partition("@") for part in text.split(",")))
+            stages = tuple(
+                (int(length), float(share or 0))
+                for length, _, share in (part.partition("@") for part in text.split(","))
+            )
         except ValueError:
-            raise UsageError(f"--seq-len wants a length, or lengths with shares like 256@0,512@0.4, not '{text}'") from None
+            raise UsageError(
+                f"--seq-len wants a length, or lengths with shares like 256@0,512@0.4, not '{text}'"
+            ) from None
         longest = stages[-1][0]
         if any(length < 1 or longest % length for length, _ in stages):
             raise UsageError(f"--seq-len: each length must divide the longest, {longest}")
-        if stages[0][1] != 0 or any(a >= b or s >= t or t >= 1 for (a, s), (b, t) in zip(stages, stages[1:])):
+        if stages[0][1] != 0 or any(a >= b or s >= t or t >= 1 for (a, s), (b, t) in pairwise(stages)):
             raise UsageError("--seq-len: lengths and shares must rise, from share 0 and below 1")
         return LengthSchedule(stages)
 

@@ -19,11 +19,11 @@ CHECKPOINT_NAME = "checkpoint.pt"
 class Position:
     """Where a run stands between two steps."""
 
-    step: int = 0               # steps done, and so the index of the next batch
-    tokens: int = 0             # tokens trained on
-    started: float = 0.0        # seconds since the Unix epoch; the time budget counts from here
-    deadline: float = 0.0       # the same, when the budget is a time; otherwise 0
-    active_seconds: float = 0.0 # time in training steps
+    step: int = 0  # steps done, and so the index of the next batch
+    tokens: int = 0  # tokens trained on
+    started: float = 0.0  # seconds since the Unix epoch; the time budget counts from here
+    deadline: float = 0.0  # the same, when the budget is a time; otherwise 0
+    active_seconds: float = 0.0  # time in training steps
 
 
 def save(folder: Path, settings: dict, position: Position, model: nn.Module, optimisers: list) -> None:

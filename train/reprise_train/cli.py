@@ -12,6 +12,14 @@ def exit_on_error(main: Callable[[], None]) -> None:
     """Runs main; what a person can put right becomes one line on standard error and exit status 1 or 2."""
     try:
         main()
-    except (TrainError, UsageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except UsageError as error:
+        _fail(str(error), 2)
+    except TrainError as error:
+        _fail(str(error), 1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(f"{error.filename or 'input or output'}: {error.strerror}", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -2,7 +2,7 @@
 
 A file is UTF-8 text, plain or xz-compressed. Books are separated by END_OF_TEXT, paragraphs by a blank line.
 A book is cut into *documents* (tales, chapters) at its headings, so that the model sees beginnings and ends
-often enough to learn them. A token stream is END_OF_TEXT, document, END_OF_TEXT, document, …, END_OF_TEXT as uint16.
+often enough to learn them. A token stream is END_OF_TEXT, document, END_OF_TEXT, …, END_OF_TEXT as uint16.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from reprise_train.files import write_atomically
 from reprise_train.tokenizer import END_OF_TEXT, end_of_text_id, train_tokenizer
 
 _LICENCE_START = "*** START: FULL LICENSE ***"
-_TELLING_PARAGRAPH = 80      # characters: from here on a paragraph found in two books means a shared text
-_SHARED_SHARE = 0.01         # of the smaller book's characters: from here on two books are editions of one
-_MIN_DOCUMENT = 2000         # characters of a document before a heading may begin the next one
-_MAX_HEADING = 80            # characters
+_TELLING_PARAGRAPH = 80  # characters: from here on a paragraph found in two books means a shared text
+_SHARED_SHARE = 0.01  # of the smaller book's characters: from here on two books are editions of one
+_MIN_DOCUMENT = 2000  # characters of a document before a heading may begin the next one
+_MAX_HEADING = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Book:
 
 
 def read_text(path: Path) -> str:
-    """The text of a `.txt` or `.xz` file. Raises TrainError when it is missing, damaged, not UTF-8 or empty."""
+    """The text of a `.txt` or `.xz` file. Raises TrainError if it is missing, damaged, not UTF-8 or empty."""
     try:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
         text = raw.decode("utf-8")
@@ -68,7 +68,7 @@ def read_text(path: Path) -> str:
 
 
 def split_books(text: str) -> list[Book]:
-    """Books in file order; indentation, runs of spaces and rules (paragraphs without a letter or digit) go."""
+    """Books in file order, without indentation, runs of spaces and rules (no letter or digit)."""
     books = []
     for raw in text.replace("\r\n", "\n").split(END_OF_TEXT):
         raw = raw.split(_LICENCE_START)[0]
@@ -90,7 +90,7 @@ def is_heading(paragraph: str) -> bool:
 
 
 def split_documents(book: Book) -> list[str]:
-    """Cuts a book before a heading once the document so far is long enough; paragraphs joined by blank lines."""
+    """Cuts a book before headings, where the document so far is long enough; blank lines join paragraphs."""
     documents: list[str] = []
     current: list[str] = []
     size, in_heading = 0, False
@@ -121,7 +121,7 @@ def group_editions(books: list[Book]) -> list[list[int]]:
     for paragraph, indices in owners.items():
         ordered = sorted(indices)
         for position, first in enumerate(ordered):
-            for second in ordered[position + 1:]:
+            for second in ordered[position + 1 :]:
                 shared[first, second] += len(paragraph)
 
     root = list(range(len(books)))
@@ -160,7 +160,10 @@ def choose_held_out(books: list[Book], share: float, seed: int) -> set[int]:
         if size >= share * total:
             break
     if not held_out or len(held_out) == len(books):
-        raise TrainError(f"the text has {len(groups)} independent book(s): at least 2 are needed to hold some out; separate them by {END_OF_TEXT}")
+        raise TrainError(
+            f"the text has {len(groups)} independent book(s) between {END_OF_TEXT} marks: "
+            "at least 2 are needed, to hold one out"
+        )
     return held_out
 
 
@@ -169,7 +172,7 @@ def encode_stream(tokenizer: Tokenizer, documents: list[str]) -> np.ndarray:
     end = end_of_text_id(tokenizer)
     pieces = [np.array([end], dtype=np.uint16)]
     for start in range(0, len(documents), 256):
-        for encoding in tokenizer.encode_batch_fast(documents[start:start + 256], add_special_tokens=False):
+        for encoding in tokenizer.encode_batch_fast(documents[start : start + 256], add_special_tokens=False):
             pieces.append(np.array([*encoding.ids, end], dtype=np.uint16))
     return np.concatenate(pieces)
 
@@ -179,17 +182,20 @@ class Corpus:
     """What a run trains and tests on; on disk beside its checkpoints so that a resumed run sees the same."""
 
     tokenizer: Tokenizer
-    train: np.ndarray          # uint16 [N]
-    held_out: np.ndarray       # uint16 [M]
-    facts: dict                # file name, SHA-256, books, held-out titles and bytes: see prepare_corpus
+    train: np.ndarray  # uint16 [N]
+    held_out: np.ndarray  # uint16 [M]
+    facts: dict  # file name, SHA-256, books, held-out titles and bytes: see build_corpus
 
 
-def prepare_corpus(path: Path, folder: Path, vocab_size: int, held_out_share: float, seed: int) -> Corpus:
-    """Splits, learns the tokenizer on the training books, encodes, and writes all of it to `folder`."""
+def build_corpus(path: Path, vocab_size: int, held_out_share: float, seed: int) -> Corpus:
+    """Reads and splits a text, learns the tokenizer on the training books, encodes. Writes nothing."""
     text = read_text(path)
     books = split_books(text)
     if len(books) < 2:
-        raise TrainError(f"{path} holds {len(books)} book(s): at least 2 are needed to hold one out; separate them by {END_OF_TEXT}")
+        raise TrainError(
+            f"{path} holds {len(books)} book(s) between {END_OF_TEXT} marks: "
+            "at least 2 are needed, to hold one out"
+        )
     held_out = choose_held_out(books, held_out_share, seed)
     train_documents = [d for i, book in enumerate(books) if i not in held_out for d in split_documents(book)]
     held_out_documents = [d for i in sorted(held_out) for d in split_documents(books[i])]
@@ -204,17 +210,21 @@ def prepare_corpus(path: Path, folder: Path, vocab_size: int, held_out_share: fl
         "held_out_bytes": sum(len(d.encode()) for d in held_out_documents),
         "held_out_titles": [books[i].title for i in sorted(held_out)],
     }
-    corpus = Corpus(tokenizer, encode_stream(tokenizer, train_documents), encode_stream(tokenizer, held_out_documents), facts)
+    train, held_out_stream = (encode_stream(tokenizer, d) for d in (train_documents, held_out_documents))
+    return Corpus(tokenizer, train, held_out_stream, facts)
+
+
+def save_corpus(corpus: Corpus, folder: Path) -> None:
+    """Writes a corpus to `folder`, which is made if need be. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+    write_atomically(folder / "tokenizer.json", corpus.tokenizer.to_str(pretty=True).encode())
     write_atomically(folder / "train.u16", corpus.train.tobytes())
     write_atomically(folder / "heldout.u16", corpus.held_out.tobytes())
-    write_atomically(folder / "corpus.json", json.dumps(facts, indent=2, ensure_ascii=False).encode())
-    return corpus
+    write_atomically(folder / "corpus.json", json.dumps(corpus.facts, indent=2, ensure_ascii=False).encode())
 
 
 def load_corpus(folder: Path) -> Corpus:
-    """What prepare_corpus wrote. Raises TrainError when a part is missing or unreadable."""
+    """What save_corpus wrote. Raises TrainError when a part is missing or unreadable."""
     try:
         facts = json.loads((folder / "corpus.json").read_text())
         tokenizer = Tokenizer.from_file(os.fspath(folder / "tokenizer.json"))
@@ -238,10 +248,13 @@ class Batches:
             raise ValueError("batch_tokens must be a multiple of chunk")
         self._stream, self._chunk, self._seed = stream, chunk, seed
         self._chunks_in_batch = batch_tokens // chunk
-        self._chunks = (len(stream) - chunk) // chunk      # leaves room for the shift and for the last target
+        self._chunks = (len(stream) - chunk) // chunk  # leaves room for the shift and for the last target
         self.batches_in_epoch = self._chunks // self._chunks_in_batch
         if self.batches_in_epoch < 1:
-            raise TrainError(f"the training text is {len(stream)} tokens long, less than a batch of {batch_tokens}: give more text or a smaller batch")
+            raise TrainError(
+                f"the training text is {len(stream)} tokens long, less than a batch of {batch_tokens}: "
+                "give more text or a smaller batch"
+            )
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)
 
@@ -252,8 +265,8 @@ class Batches:
             random = np.random.default_rng((self._seed, epoch))
             self._order = random.permutation(self._chunks) * self._chunk + random.integers(self._chunk)
             self._epoch = epoch
-        starts = self._order[position * self._chunks_in_batch:(position + 1) * self._chunks_in_batch]
-        rows = np.stack([self._stream[start:start + self._chunk + 1] for start in starts]).astype(np.int64)
+        starts = self._order[position * self._chunks_in_batch : (position + 1) * self._chunks_in_batch]
+        rows = np.stack([self._stream[start : start + self._chunk + 1] for start in starts]).astype(np.int64)
         inputs = torch.from_numpy(rows[:, :-1].reshape(-1, length).copy())
         targets = torch.from_numpy(rows[:, 1:].reshape(-1, length).copy())
         return inputs, targets

@@ -16,11 +16,11 @@ from reprise_train.model import Decoder
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Loss over a held-out stream; every token but the first is predicted once, in windows from a fresh start."""
+    """Loss over a held-out stream, each token predicted once, in windows that start afresh."""
 
-    loss: float                 # nats a token
+    loss: float  # nats a token
     tokens: int
-    by_position: list[float]    # nats a token, mean over each eighth of the window
+    by_position: list[float]  # nats a token, mean over each eighth of the window
 
     @property
     def perplexity(self) -> float:
@@ -28,10 +28,12 @@ class HeldOut:
 
 
 @torch.no_grad()
-def held_out_loss(model: Decoder, stream: np.ndarray, window: int, max_tokens: int | None = None, bf16: bool = False) -> HeldOut:
+def held_out_loss(
+    model: Decoder, stream: np.ndarray, window: int, max_tokens: int | None = None, bf16: bool = False
+) -> HeldOut:
     """Loss on the windows of a stream, or on evenly spaced ones worth about max_tokens.
 
-    The window shrinks to the stream when that is shorter. `bf16` runs the matrix products in bf16, as training does.
+    The window shrinks to the stream when that is shorter. `bf16`: matrix products in bf16, as in training.
     """
     window = min(window, len(stream) - 1)
     starts = np.arange(0, len(stream) - window, window)
@@ -39,7 +41,9 @@ def held_out_loss(model: Decoder, stream: np.ndarray, window: int, max_tokens: i
         starts = starts[np.linspace(0, len(starts) - 1, max(1, max_tokens // window)).astype(np.int64)]
     total = torch.zeros(window, dtype=torch.float64)
     for first in range(0, len(starts), 8):
-        rows = np.stack([stream[start:start + window + 1] for start in starts[first:first + 8]]).astype(np.int64)
+        rows = np.stack([stream[start : start + window + 1] for start in starts[first : first + 8]]).astype(
+            np.int64
+        )
         rows = torch.from_numpy(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             logits = model(rows[:, :-1])
@@ -50,14 +54,25 @@ def held_out_loss(model: Decoder, stream: np.ndarray, window: int, max_tokens: i
 
 
 @torch.no_grad()
-def sample(model: Decoder, tokenizer: Tokenizer, prompt: str, max_tokens: int, end: int, temperature: float = 0.8,
-           top_p: float = 0.95, seed: int = 0) -> str:
-    """A continuation of `prompt` by nucleus sampling, without the prompt; stops at `end`, leaves torch's RNG alone."""
+def sample(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    max_tokens: int,
+    end: int,
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    seed: int = 0,
+) -> str:
+    """A continuation of `prompt` by nucleus sampling, without the prompt; stops at `end`.
+
+    The generator is its own: a training run's random state stays as it is.
+    """
     generator = torch.Generator().manual_seed(seed)
     ids = [end, *tokenizer.encode(prompt, add_special_tokens=False).ids]
     new: list[int] = []
     while len(new) < max_tokens:
-        context = torch.tensor([(ids + new)[-model.config.max_positions:]])
+        context = torch.tensor([(ids + new)[-model.config.max_positions :]])
         token = int(_draw(model(context)[0, -1].float(), temperature, top_p, generator))
         if token == end:
             break

@@ -112,7 +112,10 @@ def export(model: Decoder, tokenizer: Tokenizer, folder: Path, card: str) -> Non
 
 
 def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: str) -> None:
-    weights = {hf_name(name): weight.detach().to(torch.bfloat16).contiguous() for name, weight in model.named_parameters()}
+    weights = {
+        hf_name(name): weight.detach().to(torch.bfloat16).contiguous()
+        for name, weight in model.named_parameters()
+    }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save(os.fspath(folder / "tokenizer.json"), pretty=True)
     tokenizer_config = {
@@ -125,10 +128,23 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         "model_max_length": model.config.max_positions,
         "chat_template": CHAT_TEMPLATE,
         "added_tokens_decoder": {
-            str(end): {"content": END_OF_TEXT, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+            str(end): {
+                "content": END_OF_TEXT,
+                "lstrip": False,
+                "normalized": False,
+                "rstrip": False,
+                "single_word": False,
+                "special": True,
+            }
         },
     }
-    generation_config = {"bos_token_id": end, "eos_token_id": end, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
+    generation_config = {
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "do_sample": True,
+        "temperature": 0.8,
+        "top_p": 0.95,
+    }
     for name, content in (
         ("config.json", hf_config(model.config, end)),
         ("tokenizer_config.json", tokenizer_config),
@@ -147,9 +163,15 @@ def load_exported(folder: Path) -> Decoder:
     except (OSError, ValueError) as error:
         raise TrainError(f"cannot read the model in {folder}: {error}") from None
     config = ModelConfig(
-        vocab_size=raw["vocab_size"], hidden_size=raw["hidden_size"], num_layers=raw["num_hidden_layers"],
-        num_heads=raw["num_attention_heads"], num_kv_heads=raw["num_key_value_heads"], ffn_size=raw["intermediate_size"],
-        max_positions=raw["max_position_embeddings"], rope_theta=raw["rope_theta"], norm_eps=raw["rms_norm_eps"],
+        vocab_size=raw["vocab_size"],
+        hidden_size=raw["hidden_size"],
+        num_layers=raw["num_hidden_layers"],
+        num_heads=raw["num_attention_heads"],
+        num_kv_heads=raw["num_key_value_heads"],
+        ffn_size=raw["intermediate_size"],
+        max_positions=raw["max_position_embeddings"],
+        rope_theta=raw["rope_theta"],
+        norm_eps=raw["rms_norm_eps"],
     )
     model = Decoder(config)
     state: dict[str, Tensor] = {name: weights[hf_name(name)].float() for name, _ in model.named_parameters()}
@@ -158,18 +180,25 @@ def load_exported(folder: Path) -> Decoder:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m reprise_train.export", description="Export the latest checkpoint of a training run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m reprise_train.export", description="Export the latest checkpoint of a training run."
+    )
     parser.add_argument("--run", type=Path, required=True, help="the --out directory of reprise_train.base")
-    parser.add_argument("--to", type=Path, required=True, help="directory to write; an earlier export there is replaced")
+    parser.add_argument(
+        "--to", type=Path, required=True, help="directory to write; an earlier export there is replaced"
+    )
     options = parser.parse_args(arguments)
     state = checkpoint.load(options.run)
     model = Decoder(ModelConfig(**state["settings"]["model"]))
     model.load_state_dict(state["model"])
     corpus = load_corpus(options.run)
     position = state["position"]
-    card = (f"An intermediate checkpoint after {position['step']} steps, {position['tokens']} tokens.\n")
+    card = f"An intermediate checkpoint after {position['step']} steps, {position['tokens']} tokens.\n"
     export(model, corpus.tokenizer, options.to, card)
-    print(f"{options.to}: {model.num_parameters()} parameters after {position['tokens']} tokens", file=sys.stderr)
+    print(
+        f"{options.to}: {model.num_parameters()} parameters after {position['tokens']} tokens",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

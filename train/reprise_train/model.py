@@ -32,15 +32,29 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError for sizes that cannot make a model."""
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "ffn_size", "max_positions"):
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "ffn_size",
+            "max_positions",
+        ):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.hidden_size % self.num_heads:
-            raise UsageError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+            raise UsageError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}"
+            )
         if self.head_size % 2:
-            raise UsageError(f"the head size, hidden_size / num_heads = {self.head_size}, must be even for rotary positions")
+            raise UsageError(
+                f"the head size, hidden_size / num_heads = {self.head_size}, must be even (rotary pairs)"
+            )
         if self.num_heads % self.num_kv_heads:
-            raise UsageError(f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}")
+            raise UsageError(
+                f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}"
+            )
 
     @property
     def head_size(self) -> int:
@@ -64,7 +78,7 @@ class RmsNorm(nn.Module):
 
 
 def rotary_tables(positions: int, head_size: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin of position * theta^(-2i/K), each [T, K], the K/2 angles repeated twice (Su et al. 2021, §3.4)."""
+    """cos and sin of position * theta^(-2i/K), [T, K] each, the K/2 angles twice (Su et al. 2021, §3.4)."""
     inverse = theta ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
     angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse)
     angles = torch.cat((angles, angles), dim=-1)
@@ -92,11 +106,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, hidden = x.shape
         heads, kv_heads, size = self.config.num_heads, self.config.num_kv_heads, self.config.head_size
-        query = self.query(x).view(batch, length, heads, size).transpose(1, 2)   # [B, H, T, K]
-        key = self.key(x).view(batch, length, kv_heads, size).transpose(1, 2)    # [B, G, T, K]
+        query = self.query(x).view(batch, length, heads, size).transpose(1, 2)  # [B, H, T, K]
+        key = self.key(x).view(batch, length, kv_heads, size).transpose(1, 2)  # [B, G, T, K]
         value = self.value(x).view(batch, length, kv_heads, size).transpose(1, 2)
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        key = key.repeat_interleave(heads // kv_heads, dim=1)                    # [B, H, T, K]
+        key = key.repeat_interleave(heads // kv_heads, dim=1)  # [B, H, T, K]
         value = value.repeat_interleave(heads // kv_heads, dim=1)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, hidden))
@@ -134,16 +148,16 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)   # also the output head
+        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)  # also the output head
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = RmsNorm(config.hidden_size, config.norm_eps)
         cos, sin = rotary_tables(config.max_positions, config.head_size, config.rope_theta)
-        self.register_buffer("cos", cos, persistent=False)                 # [max_positions, K]
+        self.register_buffer("cos", cos, persistent=False)  # [max_positions, K]
         self.register_buffer("sin", sin, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal weights; what is added to the residual stream starts smaller by sqrt(2 * layers) (GPT-2, §2.3)."""
+        """Normal weights; what adds to the residual stream starts sqrt(2 * layers) smaller (GPT-2, §2.3)."""
         residual_scale = (2 * self.config.num_layers) ** -0.5
         for name, weight in self.named_parameters():
             if weight.dim() < 2:

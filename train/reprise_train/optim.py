@@ -1,4 +1,4 @@
-"""The optimiser: Muon for weight matrices, AdamW for the embedding and the norms; and the learning-rate curve."""
+"""The optimisers, Muon for weight matrices and AdamW for the rest, and the learning-rate curve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-_ADAM_RMS = 0.2   # root mean square of a typical AdamW update; Muon's are scaled to it (Liu et al. 2025, §2.2)
+_ADAM_RMS = 0.2  # root mean square of a typical AdamW update; Muon's are scaled to it (Liu et al. 2025, §2.2)
 
 
 def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
@@ -31,8 +31,8 @@ def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised, with decoupled weight decay. Parameters must be matrices.
 
-    Updates are scaled to the size of AdamW's, so that one learning rate serves both. Matrices of one shape are
-    orthogonalised together: on small models the cost is in the number of calls.
+    Updates are scaled to the size of AdamW's, so that one learning rate serves both. Matrices of one shape
+    are orthogonalised together: on small models the cost is in the number of calls.
     """
 
     def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.1) -> None:
@@ -46,9 +46,11 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     by_shape[weight.shape].append(weight)
             for shape, weights in by_shape.items():
-                updates = orthogonalise(torch.stack([self._momentum(weight, group["momentum"]) for weight in weights]))
+                updates = orthogonalise(
+                    torch.stack([self._momentum(weight, group["momentum"]) for weight in weights])
+                )
                 scale = group["lr"] * _ADAM_RMS * math.sqrt(max(shape))
-                for weight, update in zip(weights, updates):
+                for weight, update in zip(weights, updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.float(), alpha=scale)
 
     def _momentum(self, weight: nn.Parameter, factor: float) -> Tensor:
@@ -64,10 +66,15 @@ def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[t
     """Muon for the matrices inside the layers, AdamW for everything else (no decay on the norms)."""
     matrices, embeddings, vectors = [], [], []
     for name, weight in model.named_parameters():
-        (vectors if weight.dim() < 2 else matrices if name.startswith("layers.") else embeddings).append(weight)
+        (vectors if weight.dim() < 2 else matrices if name.startswith("layers.") else embeddings).append(
+            weight
+        )
     adam = torch.optim.AdamW(
         [{"params": embeddings, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=lr, betas=(0.9, 0.95), eps=1e-10, fused=True,
+        lr=lr,
+        betas=(0.9, 0.95),
+        eps=1e-10,
+        fused=True,
     )
     return [Muon(matrices, lr, weight_decay=weight_decay), adam]
 

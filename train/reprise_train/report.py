@@ -14,7 +14,7 @@ PLOT_NAME = "loss.svg"
 
 
 class Log:
-    """A JSONL file, one object an event: `kind` is start, resume, step, eval or end; see `base.py` for the fields."""
+    """A JSONL file, one object an event; `base.py` lists the kinds and their fields."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOG_NAME
@@ -58,7 +58,7 @@ def show_progress(line: str) -> None:
 
 
 def write_plot(path: Path, records: list[dict]) -> None:
-    """An SVG of training loss (a smoothed line) and held-out loss (dots) against tokens. Nothing to plot: no file."""
+    """An SVG of training loss (smoothed) and held-out loss (dots) over tokens; no file when there is none."""
     train = _smooth([(r["tokens"], r["loss"]) for r in records if r["kind"] == "step"], 0.9)
     held_out = [(r["tokens"], r["loss"]) for r in records if r["kind"] == "eval"]
     points = train + held_out
@@ -67,30 +67,43 @@ def write_plot(path: Path, records: list[dict]) -> None:
     width, height, left, top, right, bottom = 720, 400, 60, 30, 20, 45
     max_tokens = max(x for x, _ in points) or 1
     low = min(y for _, y in points)
-    high = max(low + 0.1, sorted(y for _, y in points)[int(0.98 * (len(points) - 1))])   # the first steps may leave the frame
+    high = max(
+        low + 0.1, sorted(y for _, y in points)[int(0.98 * (len(points) - 1))]
+    )  # the first steps may leave the frame
 
     def at(x: float, y: float) -> tuple[float, float]:
         y = min(y, high)
-        return left + x / max_tokens * (width - left - right), top + (high - y) / (high - low) * (height - top - bottom)
+        return left + x / max_tokens * (width - left - right), top + (high - y) / (high - low) * (
+            height - top - bottom
+        )
 
     def path_of(series: list[tuple[float, float]]) -> str:
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in series))
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" fill="#333">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        ' font-family="sans-serif" font-size="12" fill="#333">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="{left}" y="18">Cross-entropy, nats a token: <tspan fill="#7a9cc6">training</tspan>, <tspan fill="#b5432a">held out</tspan></text>',
+        f'<text x="{left}" y="18">Cross-entropy, nats a token: <tspan fill="#7a9cc6">training</tspan>,'
+        ' <tspan fill="#b5432a">held out</tspan></text>',
     ]
     for tick in range(6):
         value, tokens = low + (high - low) * tick / 5, max_tokens * tick / 5
         x, y = at(tokens, value)
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e4e4e4"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{tokens / 1e6:.1f} M</text>')
-    parts.append(f'<text x="{(left + width - right) / 2}" y="{height - 8}" text-anchor="middle">tokens</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{tokens / 1e6:.1f} M</text>'
+        )
+    parts.append(
+        f'<text x="{(left + width - right) / 2}" y="{height - 8}" text-anchor="middle">tokens</text>'
+    )
     parts.append(f'<polyline points="{path_of(train)}" fill="none" stroke="#7a9cc6" stroke-width="1.2"/>')
     parts.append(f'<polyline points="{path_of(held_out)}" fill="none" stroke="#b5432a" stroke-width="1.5"/>')
-    parts.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#b5432a"/>' for x, y in (at(*point) for point in held_out))
+    parts.extend(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="#b5432a"/>'
+        for x, y in (at(*point) for point in held_out)
+    )
     parts.append("</svg>")
     write_atomically(path, "\n".join(parts).encode())
 

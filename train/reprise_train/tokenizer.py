@@ -36,7 +36,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.train_from_iterator(texts, trainer)
     learnt = tokenizer.get_vocab_size()
     if learnt != vocab_size:
-        raise TrainError(f"the text yields only {learnt} of {vocab_size} vocabulary entries: give more text or a smaller --vocab-size")
+        raise TrainError(
+            f"the text yields only {learnt} of {vocab_size} vocabulary entries: "
+            "give more text or a smaller --vocab-size"
+        )
     return tokenizer
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from reprise_train.tokenizer import END_OF_TEXT
 
-WORDS = ("the a king queen fox wolf bird forest river golden little old wise poor walked sang found lost said went home again "
-         "once upon time there was who and but then never night morning").split()
+WORDS = (
+    "the a king queen fox wolf bird forest river golden little old wise poor walked sang found lost said "
+    "went home again once upon time there was who and but then never night morning"
+).split()
 
 
 def make_book(seed: int, paragraphs: int = 40) -> str:
@@ -39,6 +41,9 @@ def text_file(tmp_path: Path, books: list[str]) -> Path:
 @pytest.fixture
 def tiny(text_file: Path) -> list[str]:
     """Flags of a run that takes about a second; add --out and a budget."""
-    return ["--data", str(text_file), "--vocab-size", "320", "--hidden", "32", "--layers", "2", "--heads", "4", "--kv-heads", "2", "--ffn", "48",
-            "--seq-len", "16@0,32@0.5", "--batch-tokens", "128", "--warmup-steps", "4", "--held-out", "0.1", "--threads", "1",
-            "--log-steps", "2", "--eval-steps", "10", "--fp32"]
+    flags = (
+        "--vocab-size 320 --hidden 32 --layers 2 --heads 4 --kv-heads 2 --ffn 48 --seq-len 16@0,32@0.5"
+        " --batch-tokens 128 --warmup-steps 4 --lr 3e-3 --held-out 0.1 --threads 1"
+        " --log-steps 2 --eval-steps 10 --fp32"
+    )
+    return ["--data", str(text_file), *flags.split()]

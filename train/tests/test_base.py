@@ -19,6 +19,7 @@ from reprise_train.budget import Budget, LengthSchedule, parse_time
 from reprise_train.checkpoint import Position
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.optim import learning_rate, orthogonalise
+from reprise_train.trainer import Trainer
 
 
 def train(flags: list[str], out: Path, *more: str) -> dict:
@@ -28,20 +29,22 @@ def train(flags: list[str], out: Path, *more: str) -> dict:
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Makes a run die, without a last checkpoint, once it has done so many steps and saved at each."""
-    step = base.Trainer._step
+    step = Trainer._step
 
-    def dying(trainer: base.Trainer, progress: float):
+    def dying(trainer: Trainer, length: int, lr: float) -> tuple[float, float]:
         if trainer.position.step == steps:
             raise KeyboardInterrupt
-        return step(trainer, progress)
+        return step(trainer, length, lr)
 
-    monkeypatch.setattr(base.Trainer, "_step", dying)
+    monkeypatch.setattr(Trainer, "_step", dying)
 
 
-def test_resumed_run_equals_uninterrupted_run(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_run_equals_uninterrupted_run(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = train(tiny, tmp_path / "whole", "--steps", "30")
     with monkeypatch.context() as patch:
-        interrupt_after(patch, 17)   # in the longer sequences, off every reporting interval
+        interrupt_after(patch, 17)  # in the longer sequences, off every reporting interval
         with pytest.raises(KeyboardInterrupt):
             train(tiny, tmp_path / "cut", "--steps", "30", "--checkpoint-minutes", "0")
     assert checkpoint.load(tmp_path / "cut")["position"]["step"] == 17
@@ -51,7 +54,11 @@ def test_resumed_run_equals_uninterrupted_run(tiny: list[str], tmp_path: Path, m
     for name, weight in whole["model"].items():
         assert torch.equal(weight, resumed["model"][name]), name
     assert torch.equal(whole["torch_rng"], resumed["torch_rng"])
-    steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines() if '"kind": "step"' in line]
+    steps = [
+        json.loads(line)["step"]
+        for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()
+        if '"kind": "step"' in line
+    ]
     assert steps == sorted(set(steps)) and steps[-1] == 30
 
 
@@ -61,7 +68,9 @@ def test_a_run_learns_and_reports(tiny: list[str], tmp_path: Path) -> None:
     losses = [record["loss"] for record in records if record["kind"] == "eval"]
     assert losses[-1] < losses[0] - 0.5
     end = records[-1]
-    assert end["kind"] == "end" and end["tokens"] == 120 * 128 and abs(end["held_out_loss"] - losses[-1]) < 0.1
+    assert (
+        end["kind"] == "end" and end["tokens"] == 120 * 128 and abs(end["held_out_loss"] - losses[-1]) < 0.1
+    )
     ET.parse(tmp_path / "run" / "loss.svg")
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "--out run" in card and str(tmp_path) not in card and "THE BOOK NUMBER" in card
@@ -78,7 +87,9 @@ def test_a_time_budget_ends_with_the_decay_done(tiny: list[str], tmp_path: Path)
 def test_sigterm_leaves_a_checkpoint_to_resume(tiny: list[str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "reprise_train.base", *tiny, "--out", str(out), "--steps", "1000000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
     for line in process.stderr:
         if "tokens/s" in line:
             break
@@ -88,33 +99,52 @@ def test_sigterm_leaves_a_checkpoint_to_resume(tiny: list[str], tmp_path: Path) 
     assert checkpoint.load(out)["position"]["step"] > 0 and not (out / "model").exists()
 
 
-@pytest.mark.parametrize(("flags", "message"), [
-    ([], "exactly one of"),
-    (["--steps", "5", "--tokens", "9"], "exactly one of"),
-    (["--steps", "0"], "above 0"),
-    (["--steps", "5", "--hidden", "30"], "not a multiple of num_heads"),
-    (["--steps", "5", "--kv-heads", "3"], "not a multiple of num_kv_heads"),
-    (["--steps", "5", "--batch-tokens", "100"], "not a multiple of the longest"),
-    (["--steps", "5", "--max-positions", "16"], "below the longest"),
-    (["--steps", "5", "--seq-len", "10,32@0.5"], "divide the longest"),
-    (["--steps", "5", "--seq-len", "16@0.5,32@0.2"], "shares must rise"),
-    (["--until", "2001-01-01"], "in the past"),
-    (["--until", "soon"], "wants a time"),
-    (["--steps", "5", "--vocab-size", "100"], "at least 257"),
-])
-def test_impossible_flags_write_nothing(tiny: list[str], tmp_path: Path, flags: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "exactly one of"),
+        (["--steps", "5", "--tokens", "9"], "exactly one of"),
+        (["--steps", "0"], "above 0"),
+        (["--steps", "5", "--hidden", "30"], "not a multiple of num_heads"),
+        (["--steps", "5", "--kv-heads", "3"], "not a multiple of num_kv_heads"),
+        (["--steps", "5", "--batch-tokens", "100"], "not a multiple of 32"),
+        (["--steps", "5", "--max-positions", "16"], "below 32"),
+        (["--steps", "5", "--seq-len", "10,32@0.5"], "divide the longest"),
+        (["--steps", "5", "--seq-len", "16@0.5,32@0.2"], "shares must rise"),
+        (["--until", "2001-01-01"], "in the past"),
+        (["--until", "soon"], "wants a time"),
+        (["--steps", "5", "--vocab-size", "100"], "at least 257"),
+    ],
+)
+def test_impossible_flags_write_nothing(
+    tiny: list[str], tmp_path: Path, flags: list[str], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         base.main([*tiny, "--out", str(tmp_path / "run"), *flags])
     assert not (tmp_path / "run").exists()
 
 
+def test_too_little_text_writes_nothing(tiny: list[str], tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="less than a batch"):
+        base.main([*tiny, "--out", str(tmp_path / "run"), "--steps", "5", "--batch-tokens", "1048576"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_errors_are_one_line_with_a_status(tiny: list[str], tmp_path: Path) -> None:
     def run(*flags: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-m", "reprise_train.base", "--out", str(tmp_path / "run"), *flags], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "reprise_train.base", "--out", str(tmp_path / "run"), *flags],
+            capture_output=True,
+            text=True,
+        )
 
     missing, usage = run("--data", "nowhere.txt", "--steps", "3"), run(*tiny)
     assert (missing.returncode, missing.stderr) == (1, "error: no such file: nowhere.txt\n")
-    assert usage.returncode == 2 and usage.stderr.startswith("error: give exactly one") and usage.stderr.count("\n") == 1
+    assert (
+        usage.returncode == 2
+        and usage.stderr.startswith("error: give exactly one")
+        and usage.stderr.count("\n") == 1
+    )
 
 
 def test_runs_are_not_mixed_up(tiny: list[str], tmp_path: Path) -> None:
@@ -142,7 +172,14 @@ def test_budgets_measure_progress() -> None:
 
 def test_lengths_follow_progress() -> None:
     lengths = LengthSchedule.parse("256@0,512@0.4,1024@0.8")
-    assert [lengths.at(progress) for progress in (-0.1, 0, 0.39, 0.4, 0.8, 1.2)] == [256, 256, 256, 512, 1024, 1024]
+    assert [lengths.at(progress) for progress in (-0.1, 0, 0.39, 0.4, 0.8, 1.2)] == [
+        256,
+        256,
+        256,
+        512,
+        1024,
+        1024,
+    ]
     assert LengthSchedule.parse("64").longest == 64
 
 

@@ -10,21 +10,33 @@ import pytest
 import torch
 from conftest import make_book
 
-from reprise_train.data import (Batches, choose_held_out, encode_stream, group_editions, load_corpus, prepare_corpus, read_text, split_books,
-                                split_documents)
+from reprise_train.data import (
+    Batches,
+    build_corpus,
+    choose_held_out,
+    encode_stream,
+    group_editions,
+    load_corpus,
+    read_text,
+    save_corpus,
+    split_books,
+    split_documents,
+)
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.tokenizer import END_OF_TEXT, train_tokenizer
 
 
-def test_held_out_books_are_never_trained_on(text_file: Path, tmp_path: Path) -> None:
-    corpus = prepare_corpus(text_file, tmp_path / "run", 320, 0.1, seed=3)
+def test_held_out_books_are_never_trained_on(text_file: Path) -> None:
+    corpus = build_corpus(text_file, 320, 0.1, seed=3)
     train, held_out = (corpus.tokenizer.decode(stream.tolist()) for stream in (corpus.train, corpus.held_out))
     books = split_books(read_text(text_file))
     sides = [(book.paragraphs[5] in train, book.paragraphs[5] in held_out) for book in books]
     assert all(in_train != in_held_out for in_train, in_held_out in sides)
     assert 1 <= sum(in_held_out for _, in_held_out in sides) < len(books)
-    for book, (in_train, _) in zip(books, sides):
-        assert all((paragraph in train) == in_train for paragraph in book.paragraphs[1:] if len(paragraph) > 80)
+    for book, (in_train, _) in zip(books, sides, strict=True):
+        assert all(
+            (paragraph in train) == in_train for paragraph in book.paragraphs[1:] if len(paragraph) > 80
+        )
 
 
 def test_editions_stay_on_one_side() -> None:
@@ -41,28 +53,31 @@ def test_one_book_cannot_be_split(tmp_path: Path) -> None:
     path = tmp_path / "one.txt"
     path.write_text(make_book(1))
     with pytest.raises(TrainError, match="at least 2"):
-        prepare_corpus(path, tmp_path / "run", 320, 0.1, seed=1)
-    assert not (tmp_path / "run").exists()
+        build_corpus(path, 320, 0.1, seed=1)
 
 
 def test_books_lose_layout_and_licence_but_no_words() -> None:
-    text = f"  A TALE\n\n-----\n\n   Once   upon\n     a time\n\n\n\n*** START: FULL LICENSE ***\n\nYou may{END_OF_TEXT}\n\nSecond"
+    tale = "  A TALE\n\n-----\n\n   Once   upon\n     a time\n\n\n\n*** START: FULL LICENSE ***\n\nYou may"
+    text = f"{tale}{END_OF_TEXT}\n\nSecond"
     assert [book.paragraphs for book in split_books(text)] == [("A TALE", "Once upon\na time"), ("Second",)]
 
 
 def test_documents_begin_at_headings() -> None:
-    book, = split_books(make_book(7, paragraphs=60))
+    (book,) = split_books(make_book(7, paragraphs=60))
     documents = split_documents(book)
     assert [document.split("\n\n")[0] for document in documents] == ["THE BOOK NUMBER 7", "CHAPTER II"]
     assert "\n\n".join(documents) == "\n\n".join(book.paragraphs)
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("missing.txt", None, "no such file"),
-    ("empty.txt", b" \n\n ", "holds no text"),
-    ("latin.txt", "caf\xe9".encode("latin-1"), "not UTF-8 text: byte 3"),
-    ("cut.txt.xz", lzma.compress(b"a tale" * 100)[:40], "not a whole xz file"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.txt", None, "no such file"),
+        ("empty.txt", b" \n\n ", "holds no text"),
+        ("latin.txt", "caf\xe9".encode("latin-1"), "not UTF-8 text: byte 3"),
+        ("cut.txt.xz", lzma.compress(b"a tale" * 100)[:40], "not a whole xz file"),
+    ],
+)
 def test_unusable_files_are_named(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -76,7 +91,8 @@ def test_xz_reads_like_plain_text(tmp_path: Path) -> None:
 
 
 def test_corpus_survives_the_disk(text_file: Path, tmp_path: Path) -> None:
-    written = prepare_corpus(text_file, tmp_path / "run", 320, 0.1, seed=3)
+    written = build_corpus(text_file, 320, 0.1, seed=3)
+    save_corpus(written, tmp_path / "run")
     read = load_corpus(tmp_path / "run")
     assert np.array_equal(read.train, written.train) and np.array_equal(read.held_out, written.held_out)
     assert read.tokenizer.to_str() == written.tokenizer.to_str() and read.facts == written.facts

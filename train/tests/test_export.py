@@ -50,7 +50,10 @@ def test_tokenizer_and_chat_template_load(run: Path) -> None:
     assert tokenizer.bos_token == tokenizer.eos_token == "<|endoftext|>" and tokenizer.bos_token_id == 0
     assert tokenizer.decode(tokenizer("The fox “sang”.")["input_ids"]) == "The fox “sang”."
     messages = [{"role": "system", "content": "A tale."}, {"role": "user", "content": "Once"}]
-    assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == "<|endoftext|>A tale.\n\nOnce\n\n"
+    assert (
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        == "<|endoftext|>A tale.\n\nOnce\n\n"
+    )
     assert tokenizer.apply_chat_template(messages, tokenize=False) == "<|endoftext|>A tale.\n\nOnce"
     config = json.loads((run / "model" / "config.json").read_text())
     assert config["max_position_embeddings"] == tokenizer.model_max_length == 48
@@ -59,7 +62,7 @@ def test_tokenizer_and_chat_template_load(run: Path) -> None:
 def test_checkpoint_exports_before_the_end(run: Path, tmp_path: Path) -> None:
     exporting.main(["--run", str(run), "--to", str(tmp_path / "early")])
     early, final = exporting.load_exported(tmp_path / "early"), exporting.load_exported(run / "model")
-    assert all(torch.equal(a, b) for a, b in zip(early.parameters(), final.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(early.parameters(), final.parameters(), strict=True))
 
 
 def test_export_never_replaces_a_foreign_folder(run: Path, tmp_path: Path) -> None:
@@ -73,12 +76,22 @@ def test_export_never_replaces_a_foreign_folder(run: Path, tmp_path: Path) -> No
 
 def test_held_out_loss_is_the_mean_over_every_target() -> None:
     torch.manual_seed(0)
-    model = Decoder(ModelConfig(vocab_size=50, hidden_size=16, num_layers=1, num_heads=2, num_kv_heads=1, ffn_size=16, max_positions=8))
+    model = Decoder(
+        ModelConfig(
+            vocab_size=50,
+            hidden_size=16,
+            num_layers=1,
+            num_heads=2,
+            num_kv_heads=1,
+            ffn_size=16,
+            max_positions=8,
+        )
+    )
     stream = torch.randint(0, 50, (33,)).numpy().astype("uint16")
     result = held_out_loss(model, stream, window=8)
     losses = []
     for start in range(0, 32, 8):
-        ids = torch.tensor(stream[start:start + 9].astype("int64"))[None]
+        ids = torch.tensor(stream[start : start + 9].astype("int64"))[None]
         losses.append(model.loss(ids[:, :-1], ids[:, 1:]).item())
     assert result.tokens == 32 and result.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
     assert len(result.by_position) == 8

@@ -1,0 +1,173 @@
+"""The flags of a base-model run and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprise_train.budget import Budget, LengthSchedule, parse_time
+from reprise_train.errors import UsageError
+from reprise_train.model import ModelConfig
+
+_PROGRAM = "python -m reprise_train.base"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's choices, checked."""
+
+    model: ModelConfig
+    lengths: LengthSchedule
+    batch_tokens: int
+    lr: float
+    min_lr: float
+    warmup_steps: int
+    weight_decay: float
+    held_out_share: float
+    seed: int
+    budget: Budget
+    eval_steps: int
+    log_steps: int
+    checkpoint_minutes: float
+    bf16: bool
+    compile: bool
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for choices that cannot work."""
+        longest = self.lengths.longest
+        if self.batch_tokens < longest or self.batch_tokens % longest:
+            raise UsageError(
+                f"--batch-tokens {self.batch_tokens} is not a multiple of {longest}, the longest sequence"
+            )
+        if self.model.max_positions < longest:
+            raise UsageError(
+                f"--max-positions {self.model.max_positions} is below {longest}, the longest sequence"
+            )
+        if self.model.vocab_size > 65536:
+            raise UsageError("--vocab-size must be at most 65536: tokens are stored in 16 bits")
+        if not 0 < self.held_out_share < 1:
+            raise UsageError("--held-out must be between 0 and 1")
+        if not 0 <= self.min_lr <= self.lr or self.lr <= 0:
+            raise UsageError("--lr must be above 0 and --min-lr between 0 and --lr")
+        for name in ("eval_steps", "log_steps"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
+
+    def identity(self) -> dict:
+        """What a resumed run must agree on; plain values only."""
+        return {
+            "model": self.model.to_dict(),
+            "batch_tokens": self.batch_tokens,
+            "seed": self.seed,
+            "lr": self.lr,
+            "min_lr": self.min_lr,
+            "warmup_steps": self.warmup_steps,
+            "weight_decay": self.weight_decay,
+            "held_out_share": self.held_out_share,
+            "seq_len": ",".join(f"{length}@{share:g}" for length, share in self.lengths.stages),
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train a small Llama-architecture model and its tokenizer from scratch on one text file.",
+    )
+    add = parser.add_argument_group("input and output").add_argument
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="UTF-8 text, .txt or .xz; books separated by <|endoftext|>, paragraphs by a blank line",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="checkpoints, log, plot; at the end model/")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--held-out", type=float, default=0.015, help="share of the text, in whole books, only tested on")
+    add("--seed", type=int, default=1, help="of the split, the weights and the order of the text")
+
+    model = ModelConfig()
+    add = parser.add_argument_group("model").add_argument
+    add("--vocab-size", type=int, default=model.vocab_size, help="entries of the tokenizer, exactly")
+    add("--hidden", type=int, default=model.hidden_size, help="width of the residual stream")
+    add("--layers", type=int, default=model.num_layers, help="decoder layers")
+    add("--heads", type=int, default=model.num_heads, help="query heads")
+    add("--kv-heads", type=int, default=model.num_kv_heads, help="key-value heads")
+    add("--ffn", type=int, default=model.ffn_size, help="width inside the feed-forward blocks")
+    add(
+        "--max-positions", type=int, help="longest context served; if not given, the longest sequence trained"
+    )
+
+    add = parser.add_argument_group("training").add_argument
+    add(
+        "--seq-len",
+        default="256@0,512@0.4,1024@0.8",
+        help="a length, or lengths with the share of the budget at which each starts",
+    )
+    add("--batch-tokens", type=int, default=8192, help="tokens a step")
+    add("--lr", type=float, default=6e-3, help="peak learning rate")
+    add("--min-lr", type=float, default=3e-5, help="learning rate at the end of the cosine")
+    add("--warmup-steps", type=int, default=60, help="steps of linear warm-up")
+    add("--weight-decay", type=float, default=0.1, help="of matrices, decoupled")
+    add("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+    add("--fp32", action="store_true", help="matrix products in fp32 instead of bf16")
+    add("--compile", action="store_true", help="use torch.compile, which wants a C++ compiler")
+
+    add = parser.add_argument_group("budget, exactly one").add_argument
+    add("--steps", type=int, help="optimiser steps")
+    add("--tokens", type=int, help="training tokens")
+    add("--minutes", type=float, help="wall-clock time from the start, pauses included")
+    add("--until", metavar="TIME", help="wall-clock end, ISO 8601, UTC unless it names a zone")
+
+    add = parser.add_argument_group("reports").add_argument
+    add("--log-steps", type=int, default=20, help="steps between log records")
+    add("--eval-steps", type=int, default=200, help="steps between looks at held-out text")
+    add("--checkpoint-minutes", type=float, default=3, help="minutes between checkpoints")
+    return parser
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    """Raises UsageError for flags that do not fit together."""
+    lengths = LengthSchedule.parse(options.seq_len)
+    until = None if options.until is None else parse_time(options.until)
+    if until is not None and until <= time.time() and not options.resume:
+        raise UsageError(f"--until {options.until} is in the past")
+    return Settings(
+        model=ModelConfig(
+            vocab_size=options.vocab_size,
+            hidden_size=options.hidden,
+            num_layers=options.layers,
+            num_heads=options.heads,
+            num_kv_heads=options.kv_heads,
+            ffn_size=options.ffn,
+            max_positions=lengths.longest if options.max_positions is None else options.max_positions,
+        ),
+        lengths=lengths,
+        batch_tokens=options.batch_tokens,
+        lr=options.lr,
+        min_lr=options.min_lr,
+        warmup_steps=options.warmup_steps,
+        weight_decay=options.weight_decay,
+        held_out_share=options.held_out,
+        seed=options.seed,
+        budget=Budget(options.steps, options.tokens, options.minutes, until),
+        eval_steps=options.eval_steps,
+        log_steps=options.log_steps,
+        checkpoint_minutes=options.checkpoint_minutes,
+        bf16=not options.fp32,
+        compile=options.compile,
+    )
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as a person would type it elsewhere: paths without their folders, without --resume."""
+    shown, previous = [], ""
+    for argument in arguments:
+        if argument != "--resume":
+            shown.append(Path(argument).name if previous in ("--data", "--out") else argument)
+        previous = argument
+    return f"{_PROGRAM} {shlex.join(shown)}"
