@@ -71,7 +71,8 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder
   config.block_size = options.block_size;
   config.max_num_seqs = options.max_num_seqs;
   config.max_num_batched_tokens = options.max_num_batched_tokens;
-  config.max_num_logit_rows = std::max(options.max_num_seqs, 64);
+  config.max_num_logit_rows =
+      std::max(options.max_num_seqs, options.max_num_logit_rows > 0 ? options.max_num_logit_rows : 64);
   config.max_model_len = static_cast<int>(std::min(wanted_len, pool_tokens));
   config.enable_prefix_cache = options.enable_prefix_cache;
   if (pool_tokens < wanted_len) {

@@ -1,0 +1,94 @@
+// reprise inspect: what a path holds.
+#include <cinttypes>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/session.h"
+#include "models/config.h"
+#include "models/formats/checkpoint.h"
+#include "models/tokenizer/tokenizer.h"
+
+namespace reprise {
+namespace {
+
+void Row(const char* key, const std::string& value) {
+  std::printf("%-16s %s\n", key, value.c_str());
+}
+
+void PrintCheckpoint(const Checkpoint& checkpoint) {
+  Row("format", std::string(checkpoint.format()));
+  std::int64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  std::map<std::string_view, std::int64_t> by_type;
+  for (const TensorInfo& tensor : checkpoint.tensors()) {
+    parameters += tensor.elements();
+    bytes += tensor.bytes;
+    by_type[GetWeightTypeInfo(tensor.type).name] += tensor.elements();
+  }
+  Row("tensors", std::to_string(checkpoint.tensors().size()));
+  Row("parameters", std::to_string(parameters));
+  Row("bytes", std::to_string(bytes) + " (" + FormatBytes(bytes) + ")");
+  std::string types;
+  for (const auto& [name, count] : by_type) {
+    char share[48];
+    std::snprintf(share, sizeof share, "%s%s %.1f %%", types.empty() ? "" : ", ", std::string(name).c_str(),
+                  100.0 * static_cast<double>(count) / static_cast<double>(parameters));
+    types += share;
+  }
+  Row("weight types", types);
+}
+
+void PrintConfig(const ModelConfig& config) {
+  Row("architecture", std::string(ArchitectureName(config.architecture)));
+  Row("layers", std::to_string(config.num_layers));
+  Row("hidden size", std::to_string(config.hidden_size));
+  Row("heads", std::to_string(config.num_heads) + " over " + std::to_string(config.num_kv_heads) +
+                   " KV heads of " + std::to_string(config.head_dim));
+  Row("MLP size", std::to_string(config.intermediate_size));
+  Row("vocabulary",
+      std::to_string(config.vocab_size) + (config.tie_embeddings ? ", head tied to the embedding" : ""));
+  Row("context",
+      std::to_string(config.max_position) +
+          (config.sliding_window > 0 ? ", sliding window " + std::to_string(config.sliding_window) : ""));
+  const std::uint64_t kv_bytes = std::uint64_t{4} * static_cast<std::uint64_t>(config.num_layers) *
+                                 config.num_kv_heads * config.head_dim;
+  Row("KV per token", FormatBytes(kv_bytes) + " in bf16");
+}
+
+// A path may hold weights, a tokenizer, or both; it is an error only when it holds neither.
+Status Inspect(const std::string& path) {
+  if (!std::filesystem::exists(path)) return NotFound("no such file or directory: " + path);
+  const auto checkpoint = Checkpoint::Open(path);
+  const auto config = LoadModelConfig(path);
+  const auto tokenizer = Tokenizer::Load(path);
+  const bool has_weights = checkpoint.ok() && !(*checkpoint)->tensors().empty();
+  if (!has_weights && !tokenizer.ok()) return checkpoint.ok() ? tokenizer.status() : checkpoint.status();
+  if (has_weights) PrintCheckpoint(**checkpoint);
+  if (config.ok()) {
+    PrintConfig(*config);
+  } else if (has_weights) {
+    Row("not servable", config.status().message());
+  }
+  if (!has_weights) Row("weights", "none");
+  Row("tokenizer", tokenizer.ok() ? (*tokenizer)->Describe() : "unusable: " + tokenizer.status().message());
+  if (tokenizer.ok()) Row("chat template", (*tokenizer)->chat_template().empty() ? "no" : "yes");
+  return OkStatus();
+}
+
+}  // namespace
+
+int RunInspect(const std::vector<std::string>& arguments) {
+  std::string path;
+  Flags flags("inspect", "Describe a model, a tokenizer or a directory of weights");
+  flags.Positional("PATH", "a GGUF or safetensors file, or a Hugging Face directory", &path);
+  int exit_code = kExitOk;
+  if (!ParseFlags(&flags, arguments, &exit_code)) return exit_code;
+  const Status status = Inspect(path);
+  return status.ok() ? kExitOk : ReportFailure(status);
+}
+
+}  // namespace reprise

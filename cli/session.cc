@@ -1,0 +1,99 @@
+#include "cli/session.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/command.h"
+
+namespace reprise {
+
+void ModelFlags::Declare(Flags* flags) {
+  flags->Text("model", "PATH", "Hugging Face directory or GGUF file; without it, the embedded model", &model);
+  flags->Text("device", "cpu|reference", "What computes: cpu, or the slow scalar reference", &device);
+  flags->Integer("threads", "Compute threads; 0 takes one per core", &threads, 0, 1024);
+}
+
+void EngineFlags::Declare(Flags* flags) {
+  flags->Integer("max-model-len",
+                 "Longest prompt plus completion in tokens; 0 takes the model's context, or what the "
+                 "cache can hold",
+                 &max_model_len, 0, 1 << 24);
+  flags->Integer("max-num-seqs", "Sequences computed together", &max_num_seqs, 1, 4096);
+  flags->Integer("max-num-batched-tokens",
+                 "Tokens computed in one step; long prompts are cut into such chunks",
+                 &max_num_batched_tokens, 1, 1 << 20);
+  flags->Bytes("kv-cache-memory", "Memory for keys and values", &kv_cache_memory);
+  flags->Choice("kv-cache-dtype", "Element type of keys and values; auto is bf16", &kv_cache_dtype,
+                {"auto", "bf16", "f32"});
+}
+
+Result<EngineOptions> EngineFlags::Options() const {
+  if (max_num_batched_tokens < max_num_seqs) {
+    return InvalidArgument("--max-num-batched-tokens (" + std::to_string(max_num_batched_tokens) +
+                           ") must be at least --max-num-seqs (" + std::to_string(max_num_seqs) + ")");
+  }
+  EngineOptions options;
+  options.kv_cache_bytes = kv_cache_memory;
+  options.kv_type = kv_cache_dtype == "f32" ? KvType::kF32 : KvType::kBF16;
+  options.max_model_len = max_model_len;
+  options.max_num_seqs = max_num_seqs;
+  options.max_num_batched_tokens = max_num_batched_tokens;
+  return options;
+}
+
+Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
+  if (flags.device == "reference") return MakeReferenceBackend();
+  if (flags.device == "cpu") return MakeCpuBackend({flags.threads, ""});
+  return InvalidArgument("--device: '" + flags.device +
+                         "' is not available in this build; it has cpu and reference");
+}
+
+Result<std::string> EmbeddedModelPath() {
+  const char* assets = std::getenv("REPRISE_ASSETS");
+  std::error_code error;
+  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
+  for (const std::filesystem::path& root :
+       {std::filesystem::path(assets != nullptr ? assets : ""),
+        binary.parent_path() / "../share/reprise/assets", std::filesystem::path(REPRISE_SOURCE_ASSETS)}) {
+    const std::filesystem::path model = root / "base";
+    if (!root.empty() && std::filesystem::exists(model / "config.json", error))
+      return model.lexically_normal().string();
+  }
+  return NotFound(
+      "the embedded model was not found; set REPRISE_ASSETS to the assets folder, or name a model with "
+      "--model");
+}
+
+Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
+  std::string path = flags.model;
+  if (path.empty()) {
+    ASSIGN_OR_RETURN(path, EmbeddedModelPath());
+  }
+  ASSIGN_OR_RETURN(loaded.model, Model::Load(path, *loaded.backend, max_positions));
+  return loaded;
+}
+
+bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code) {
+  const Result<Flags::Outcome> outcome = flags->Parse(arguments);
+  if (!outcome.ok()) {
+    std::fprintf(stderr, "reprise: %s\n", outcome.status().message().c_str());
+    *exit_code = kExitUsage;
+    return false;
+  }
+  if (*outcome == Flags::Outcome::kHelp) {
+    std::fputs(flags->Help().c_str(), stdout);
+    *exit_code = kExitOk;
+    return false;
+  }
+  return true;
+}
+
+int ReportFailure(const Status& status) {
+  std::fprintf(stderr, "reprise: %s\n", status.message().c_str());
+  return kExitFailed;
+}
+
+}  // namespace reprise

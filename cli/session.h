@@ -1,0 +1,57 @@
+// What generate, bench and eval share: the flags that choose a model and size the engine, and the parts made
+// from them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "cli/flags.h"
+#include "engine/engine.h"
+#include "kernels/backend.h"
+#include "models/model.h"
+
+namespace reprise {
+
+struct ModelFlags {
+  std::string model;
+  std::string device = "cpu";
+  int threads = 0;
+
+  void Declare(Flags* flags);
+};
+
+struct EngineFlags {
+  std::uint64_t kv_cache_memory = std::uint64_t{1} << 30;
+  std::string kv_cache_dtype = "auto";
+  int max_model_len = 0;
+  int max_num_seqs = 64;
+  int max_num_batched_tokens = 512;
+
+  void Declare(Flags* flags);
+  // INVALID_ARGUMENT for a combination that cannot work.
+  Result<EngineOptions> Options() const;
+};
+
+// INVALID_ARGUMENT for a device that is not there.
+Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags);
+
+// Backend and model, in the order they must be destroyed in.
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Model> model;
+};
+// With an empty path, the embedded model.
+Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
+
+// Where the embedded model is: $REPRISE_ASSETS, beside the binary's installation, or in the source tree it
+// was built from.
+Result<std::string> EmbeddedModelPath();
+
+// Parses; prints help or the problem. False when the command is over, with *exit_code set.
+bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code);
+
+// Prints "reprise: message" on standard error; returns kExitFailed.
+int ReportFailure(const Status& status);
+
+}  // namespace reprise
