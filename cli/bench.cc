@@ -118,8 +118,8 @@ Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model,
     row.ms_per_step = 1e3 * counter.seconds / counter.steps;
     row.decode_tokens_per_second =
         concurrency * (static_cast<double>(generated) / passes) / (counter.seconds / counter.steps);
-    row.weight_bytes_per_second = static_cast<double>(const_cast<Model&>(model).decoder().weight_bytes()) *
-                                  counter.steps / counter.seconds;
+    row.weight_bytes_per_second =
+        static_cast<double>(model.decoder().weight_bytes()) * counter.steps / counter.seconds;
   }
   row.tokens_per_pass = static_cast<double>(generated) / passes;
   return row;

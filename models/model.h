@@ -29,6 +29,7 @@ class Model {
   // End-of-sequence ids of configuration, generation defaults and tokenizer together.
   const std::vector<TokenId>& eos_token_ids() const { return eos_token_ids_; }
   Decoder& decoder() { return *decoder_; }
+  const Decoder& decoder() const { return *decoder_; }
   // The last component of the path without ".gguf": what clients call the model unless told otherwise.
   const std::string& name() const { return name_; }
   const std::string& path() const { return path_; }
