@@ -19,6 +19,7 @@ from reprise_train.budget import Budget, LengthSchedule, parse_time
 from reprise_train.checkpoint import Position
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.optim import learning_rate, orthogonalise
+from reprise_train.report import Log
 from reprise_train.trainer import Trainer
 
 
@@ -27,29 +28,33 @@ def train(flags: list[str], out: Path, *more: str) -> dict:
     return checkpoint.load(out)
 
 
-def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Makes a run die, without a last checkpoint, once it has done so many steps and saved at each."""
+def make_random(monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None) -> None:
+    """Makes each step draw a random number, as dropout would; optionally a run dies, unsaved, at a step."""
     step = Trainer._step
 
-    def dying(trainer: Trainer, length: int, lr: float) -> tuple[float, float]:
-        if trainer.position.step == steps:
+    def stepping(trainer: Trainer, length: int, lr: float) -> tuple[float, float]:
+        if trainer.position.step == dies_at:
             raise KeyboardInterrupt
-        return step(trainer, length, lr)
+        return step(trainer, length, lr * torch.empty(()).uniform_(0.9, 1.1).item())
 
-    monkeypatch.setattr(Trainer, "_step", dying)
+    monkeypatch.setattr(Trainer, "_step", stepping)
 
 
 def test_resumed_run_equals_uninterrupted_run(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(tiny, tmp_path / "whole", "--steps", "30")
     with monkeypatch.context() as patch:
-        interrupt_after(patch, 17)  # in the longer sequences, off every reporting interval
+        make_random(patch)
+        whole = train(tiny, tmp_path / "whole", "--steps", "30")
+    with monkeypatch.context() as patch:
+        make_random(patch, dies_at=17)  # in the longer sequences, off every reporting interval
         with pytest.raises(KeyboardInterrupt):
             train(tiny, tmp_path / "cut", "--steps", "30", "--checkpoint-minutes", "0")
     assert checkpoint.load(tmp_path / "cut")["position"]["step"] == 17
     torch.manual_seed(99)
-    resumed = train(tiny, tmp_path / "cut", "--steps", "30", "--resume")
+    with monkeypatch.context() as patch:
+        make_random(patch)
+        resumed = train(tiny, tmp_path / "cut", "--steps", "30", "--resume")
     assert resumed["position"]["step"] == whole["position"]["step"] == 30
     for name, weight in whole["model"].items():
         assert torch.equal(weight, resumed["model"][name]), name
@@ -60,6 +65,17 @@ def test_resumed_run_equals_uninterrupted_run(
         if '"kind": "step"' in line
     ]
     assert steps == sorted(set(steps)) and steps[-1] == 30
+
+
+def test_a_rewound_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for step in (0, 2, 4, 6):
+        log.add("step", step=step)
+    with open(log.path, "a") as file:
+        file.write('{"kind": "st')  # cut short by a kill
+    log.rewind(4)
+    log.add("resume", step=4)
+    assert [(r["kind"], r["step"]) for r in log.read()] == [*(("step", s) for s in (0, 2, 4)), ("resume", 4)]
 
 
 def test_a_run_learns_and_reports(tiny: list[str], tmp_path: Path) -> None:

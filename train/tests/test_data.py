@@ -125,5 +125,7 @@ def test_batches_depend_on_the_index_only_and_visit_each_token_once() -> None:
     assert len(inputs.unique()) == len(inputs) > 0.9 * 900
     assert all(torch.equal(x + 1, y) and x.shape == (4, 16) for x, y in epoch)
     assert not torch.equal(first.batch(0, 16)[0], first.batch(first.batches_in_epoch, 16)[0])
+    shifts = [int(first.batch(e * first.batches_in_epoch, 32)[0][0, 0]) % 32 for e in range(8)]
+    assert len(set(shifts)) > 1  # each epoch cuts the text elsewhere
     with pytest.raises(TrainError, match="less than a batch"):
         Batches(stream, batch_tokens=2048, chunk=32, seed=5)
