@@ -40,8 +40,10 @@ void DropLastItem(BatchPlan* plan) {
   plan->items.pop_back();
 }
 
-bool IsPartial(const ScheduledSequence& item) {
-  return !item.reaches_end;
+// An unfinished prefill that takes all the tokens it can get. (With prompt log-probabilities it runs out of
+// rows first, and tokens are left for others.)
+bool WantsMoreTokens(const ScheduledSequence& item) {
+  return !item.reaches_end && !NeedsPromptRows(*item.sequence);
 }
 
 }  // namespace
@@ -112,11 +114,11 @@ void Scheduler::PlanWaiting(BatchPlan* plan) {
   int free_blocks = UnclaimedBlocks();
   // Beside an unfinished prefill only whole ones start: two long ones side by side would both end later, and
   // the second could not share blocks that the first is about to fill.
-  bool only_whole = std::ranges::any_of(plan->items, IsPartial);
+  bool only_whole = std::ranges::any_of(plan->items, WantsMoreTokens);
   while (!waiting_.empty() && HasSeat() && plan->token_budget_left > 0) {
     Sequence* sequence = *waiting_.begin();
     if (!Start(sequence, only_whole, &free_blocks, plan)) return;
-    only_whole |= IsPartial(plan->items.back());
+    only_whole |= WantsMoreTokens(plan->items.back());
     waiting_.erase(waiting_.begin());
     running_.insert(std::ranges::upper_bound(running_, sequence, InOrder()), sequence);
     sequence->running = true;
@@ -175,11 +177,15 @@ int Scheduler::ShortPrefillTokens(int limit, int priority) const {
   return total;
 }
 
-// How many tokens from `num_computed` on fit the limits; the last one needs a row.
+// How many tokens from `num_computed` on fit the limits. The last one needs a row; with prompt
+// log-probabilities each does, and up to half of the rows are left to those that could start beside it.
 int Scheduler::ChunkLength(const Sequence& sequence, int num_computed, int max_tokens, int max_rows) const {
   const int pending = static_cast<int>(sequence.tokens.size()) - num_computed;
   const int length = std::min(pending, max_tokens);
-  if (NeedsPromptRows(sequence)) return std::min(length, max_rows);
+  if (NeedsPromptRows(sequence)) {
+    const int starts = std::min(static_cast<int>(waiting_.size()), max_running_ - num_running());
+    return std::min(length, max_rows - std::min(max_rows / 2, starts));
+  }
   return length == pending && max_rows == 0 ? length - 1 : length;
 }
 

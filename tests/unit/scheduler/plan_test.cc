@@ -102,8 +102,9 @@ TEST_CASE("While a long prompt is computed, up to half of the budget goes to sho
     REQUIRE(h.Admit(request).ok());
     CHECK(Shares(h.Step()) == ShareList{{1, 16}});
   }
-  SECTION("what a prefix hit saves goes back to the long prompt") {
+  SECTION("what a prefix hit saves goes back to the long prompt, not to the next long one") {
     REQUIRE(h.Admit(MakeRequest(2, Tokens(8), 1)).ok());
+    REQUIRE(h.Admit(MakeRequest(3, Tokens(50, 500), 1)).ok());
     CHECK(Shares(h.Step()) == ShareList{{1, 12}, {2, 4}});
   }
 }
@@ -116,35 +117,21 @@ TEST_CASE("A short prompt that finds no room leaves its share to the long one", 
   CHECK(Shares(h.Step()) == ShareList{{1, 16}});
 }
 
-TEST_CASE("Beside an unfinished prefill only whole prompts start", "[scheduler][S15]") {
+TEST_CASE("A prompt with log-probabilities leaves rows and tokens to those that wait",
+          "[scheduler][S15][S18]") {
   SchedulerConfig config = MakeConfig(64, 4, 16);
   config.max_num_logit_rows = 8;
   Harness h(config);
-  // Ten of the sixteen tokens are left over, for want of logit rows.
-  Request scored = MakeRequest(1, Tokens(30), 1);
+  Request scored = MakeRequest(1, Tokens(40), 1);
   scored.prompt_logprobs = 0;
   REQUIRE(h.Admit(scored).ok());
-  const int length = GENERATE(7, 40);
-  REQUIRE(h.Admit(MakeRequest(2, Tokens(length, 500), 1)).ok());
-  const BatchPlan plan = h.Step();
-  CHECK(Shares(plan) == ShareList{{1, 8}});  // no row is left for the end of another
-  h.scheduler.Finish(1);
-  CHECK(Shares(h.Step()) == ShareList{{2, std::min(length, 16)}});
-}
-
-TEST_CASE("Two long prompts do not run side by side", "[scheduler][S15]") {
-  SchedulerConfig config = MakeConfig(64, 4, 24);
-  config.max_num_logit_rows = 9;
-  Harness h(config);
-  REQUIRE(h.Admit(MakeRequest(1, Tokens(2, 400), 9)).ok());
-  h.Step();
-  Request scored = MakeRequest(2, Tokens(30), 1);
-  scored.prompt_logprobs = 0;
-  REQUIRE(h.Admit(scored).ok());
-  REQUIRE(h.Admit(MakeRequest(3, Tokens(40, 500), 1)).ok());
-  // Tokens are left over, but the third prompt does not fit into them.
-  CHECK(Shares(h.Step()) == ShareList{{1, 1}, {2, 8}});
-  CHECK_FALSE(h.running(3));
+  CHECK(Shares(h.Step()) == ShareList{{1, 8}});
+  REQUIRE(h.Admit(MakeRequest(2, Tokens(1, 500), 2)).ok());
+  REQUIRE(h.Admit(MakeRequest(3, Tokens(30, 600), 2)).ok());
+  REQUIRE(h.Admit(MakeRequest(4, Tokens(30, 700), 2)).ok());
+  // Three wait for a row. The third prompt is long, and once it takes all tokens the fourth has to wait.
+  CHECK(Shares(h.Step()) == ShareList{{1, 5}, {2, 1}, {3, 10}});
+  CHECK(Shares(h.Step()) == ShareList{{1, 6}, {2, 1}, {3, 9}});
 }
 
 TEST_CASE("A sequence starts only when there is room for all of its tokens", "[scheduler][S16]") {
