@@ -62,7 +62,7 @@ void ThreadPool::ParallelFor(int count, int grain, RangeFunction body) {
   REPRISE_CHECK(grain > 0);
   if (count <= 0) return;
   if (num_threads_ == 1 || count <= grain) {
-    body(0, count, 0);
+    for (int begin = 0; begin < count; begin += grain) body(begin, std::min(count, begin + grain), 0);
     return;
   }
   const int pieces = (count - 1) / grain + 1;
