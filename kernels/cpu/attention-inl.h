@@ -1,0 +1,181 @@
+// Attention of a few rows over one partition of the cache: scores, softmax weights, weighted values. Each
+// score is one chain of fused multiply-adds over ascending dimensions, each output one over ascending
+// positions, so that blocking by rows, tiles or dimensions changes no bit. Keys beyond a row's range are
+// multiplied but dropped by a select; values beyond every row's range are not touched.
+
+template <bool kBf16>
+REPRISE_INLINE Vec LoadKv(const std::byte* base, std::size_t element) {
+  if constexpr (kBf16) return LoadBf16(reinterpret_cast<const std::uint16_t*>(base) + element);
+  return Load(reinterpret_cast<const float*>(base) + element);
+}
+// The first n of 16.
+template <bool kBf16>
+REPRISE_INLINE Vec LoadKvPartial(const std::byte* base, std::size_t element, int n) {
+  constexpr unsigned kBytes = kBf16 ? 2 : 4;
+  alignas(64) std::byte buffer[64] = {};
+  __builtin_memcpy(buffer, base + element * kBytes, kBytes * static_cast<unsigned>(n));
+  return LoadKv<kBf16>(buffer, 0);
+}
+
+// scores[r][16 (tile + i) ..] for kTiles tiles.
+template <bool kBf16, int kRows, int kTiles>
+REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&scores)[kRows][kPartition]) {
+  Vec sum[kRows][kTiles];
+  const std::byte* keys[kTiles];
+  REPRISE_UNROLL
+  for (int i = 0; i < kTiles; ++i) {
+    keys[i] = work.key_tiles[tile + i];
+    REPRISE_UNROLL
+    for (int r = 0; r < kRows; ++r) sum[r][i] = Zero();
+  }
+  const float* q = work.queries;
+  for (int d = 0; d < work.head_dim; ++d, q += kRows) {
+    Vec key[kTiles];
+    REPRISE_UNROLL
+    for (int i = 0; i < kTiles; ++i) key[i] = LoadKv<kBf16>(keys[i], static_cast<std::size_t>(d) * kKeyTile);
+    REPRISE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec x = Set(q[r]);
+      REPRISE_UNROLL
+      for (int i = 0; i < kTiles; ++i) sum[r][i] = Fma(x, key[i], sum[r][i]);
+    }
+  }
+  const Vec scale = Set(work.scale);
+  for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kTiles; ++i) Store(scores[r] + kKeyTile * (tile + i), Mul(sum[r][i], scale));
+  }
+}
+
+// Turns the scores of one row into weights, zero outside its range; writes its maximum and sum.
+REPRISE_INLINE void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile,
+                            float* scores) {
+  const int first = work.first[r];
+  const int last = work.last[r];
+  Vec maximum = Set(kNoScore);
+  for (int t = first_tile; t <= last_tile; ++t) {
+    const int at = kKeyTile * t;
+    maximum = Max(maximum, SelectRange(first - at, last - at, Load(scores + at), Set(kNoScore)));
+  }
+  const float top = Maximum(maximum);
+  Vec sum = Zero();
+  for (int t = first_tile; t <= last_tile; ++t) {
+    const int at = kKeyTile * t;
+    const Vec weight = SelectRange(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
+    Store(scores + at, weight);
+    sum = Add(sum, weight);
+  }
+  work.state.maximum[r] = top;
+  work.state.sum[r] = Sum(sum);
+}
+
+// state.values[r][d .. d + 16 kVecs) = sum over positions [first, last] of weight * value. kWhole: all of
+// those dimensions exist; otherwise kVecs is 1 and fewer do.
+template <bool kBf16, int kRows, int kVecs, bool kWhole>
+REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last, int d,
+                                const float (&weights)[kRows][kPartition]) {
+  Vec sum[kRows][kVecs];
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    REPRISE_UNROLL
+    for (int i = 0; i < kVecs; ++i) sum[r][i] = Zero();
+  }
+  for (int p = first; p <= last; ++p) {
+    const std::byte* tile = work.value_tiles[p / kKeyTile];
+    const std::size_t element = static_cast<std::size_t>(p % kKeyTile) * work.head_dim + d;
+    Vec value[kVecs];
+    REPRISE_UNROLL
+    for (int i = 0; i < kVecs; ++i) {
+      value[i] = kWhole ? LoadKv<kBf16>(tile, element + 16 * i)
+                        : LoadKvPartial<kBf16>(tile, element, work.head_dim - d);
+    }
+    REPRISE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec weight = Set(weights[r][p]);
+      REPRISE_UNROLL
+      for (int i = 0; i < kVecs; ++i) sum[r][i] = Fma(weight, value[i], sum[r][i]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int i = 0; i < kVecs; ++i) Store(work.state.values + r * work.state.stride + d + 16 * i, sum[r][i]);
+  }
+}
+
+template <bool kBf16, int kRows>
+void AttendRows(const AttendPartition& work) {
+  int first = kPartition;
+  int last = -1;
+  for (int r = 0; r < kRows; ++r) {
+    if (work.last[r] < work.first[r]) continue;
+    if (work.first[r] < first) first = work.first[r];
+    if (work.last[r] > last) last = work.last[r];
+  }
+  const int first_tile = first / kKeyTile;
+  const int last_tile = last < 0 ? first_tile - 1 : last / kKeyTile;
+
+  alignas(64) float scores[kRows][kPartition];
+  constexpr int kTiles = kScoreTiles<kRows>;
+  int t = first_tile;
+  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kBf16, kRows, kTiles>(work, t, scores);
+  for (; t <= last_tile; ++t) ScoreTiles<kBf16, kRows, 1>(work, t, scores);
+  for (int r = 0; r < kRows; ++r) Softmax(work, r, first_tile, last_tile, scores[r]);
+
+  constexpr int kVecs = kValueVecs<kRows>;
+  int d = 0;
+  for (; d + 16 * kVecs <= work.head_dim; d += 16 * kVecs)
+    WeighValues<kBf16, kRows, kVecs, true>(work, first, last, d, scores);
+  for (; d + 16 <= work.head_dim; d += 16) WeighValues<kBf16, kRows, 1, true>(work, first, last, d, scores);
+  if (d < work.head_dim) WeighValues<kBf16, kRows, 1, false>(work, first, last, d, scores);
+}
+
+template <bool kBf16>
+void AttendType(const AttendPartition& work) {
+  switch (work.rows) {
+    case 1:
+      return AttendRows<kBf16, 1>(work);
+    case 2:
+      return AttendRows<kBf16, 2>(work);
+    case 3:
+      return AttendRows<kBf16, 3>(work);
+    case 4:
+      return AttendRows<kBf16, 4>(work);
+    case 5:
+      return AttendRows<kBf16, 5>(work);
+    default:
+      return AttendRows<kBf16, kMaxAttentionRows>(work);
+  }
+}
+
+void Attend(const AttendPartition& work) {
+  return work.bf16 ? AttendType<true>(work) : AttendType<false>(work);
+}
+
+REPRISE_INLINE float ExpOne(float x) {
+  float lanes[16];
+  Store(lanes, Exp(Set(x)));
+  return lanes[0];
+}
+
+// Merging with a state of no positions changes no bit: its weight meets sums of zero.
+void Merge(const AttentionState& to, const AttentionState& from, int rows, int head_dim) {
+  for (int r = 0; r < rows; ++r) {
+    const float maximum = to.maximum[r] > from.maximum[r] ? to.maximum[r] : from.maximum[r];
+    const float keep = ExpOne(to.maximum[r] - maximum);
+    const float add = ExpOne(from.maximum[r] - maximum);
+    to.maximum[r] = maximum;
+    to.sum[r] = to.sum[r] * keep + from.sum[r] * add;
+    float* values = to.values + r * to.stride;
+    for (int d = 0; d < head_dim; d += 16) {
+      const Vec scaled = Mul(Load(from.values + r * from.stride + d), Set(add));
+      Store(values + d, Fma(Load(values + d), Set(keep), scaled));
+    }
+  }
+}
+
+void Finish(const AttentionState& state, int row, int head_dim, float* out) {
+  const Vec sum = Set(state.sum[row]);
+  for (int d = 0; d < head_dim; d += 16) {
+    // + 0 makes a zero positive: its sign may depend on positions that do not count.
+    const Vec value = Add(Div(Load(state.values + row * state.stride + d), sum), Zero());
+    StorePartial(out + d, value, head_dim - d);
+  }
+}

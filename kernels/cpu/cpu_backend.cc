@@ -1,0 +1,170 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/cpu/cpu_attention.h"
+#include "kernels/cpu/cpu_isa.h"
+#include "kernels/cpu/cpu_matmul.h"
+#include "kernels/cpu/cpu_weight.h"
+#include "kernels/cpu/kv_cache.h"
+#include "kernels/host_memory.h"
+#include "kernels/weight_sources.h"
+
+namespace reprise {
+namespace {
+
+// Elements that are worth handing to another thread.
+constexpr int kParallelElements = 4096;
+
+int GrainFor(int columns) {
+  return std::max(1, kParallelElements / std::max(1, columns));
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const KernelTable& kernels, int num_threads)
+      : name_(std::string("cpu/") + kernels.name),
+        kernels_(kernels),
+        threads_(num_threads),
+        matmul_(kernels, &threads_),
+        attention_(kernels, &threads_) {}
+
+  std::string_view name() const override { return name_; }
+  int num_threads() const override { return threads_.num_threads(); }
+
+  Result<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
+    return HostMemory::Allocate(bytes);
+  }
+  void Upload(void* destination, const void* host, std::size_t bytes) override {
+    std::memcpy(destination, host, bytes);
+  }
+  void Download(void* host, const void* source, std::size_t bytes) override {
+    std::memcpy(host, source, bytes);
+  }
+  void ParallelFor(int count, int grain, RangeFunction body) override {
+    threads_.ParallelFor(count, grain, body);
+  }
+  Status Synchronize() override { return failure_; }
+
+  Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
+    RETURN_IF_ERROR(CheckWeightSources(sources));
+    return CpuWeight::Pack(sources, &arena_, &threads_);
+  }
+
+  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override {
+    const auto& weight = static_cast<const CpuWeight&>(table);
+    threads_.ParallelFor(static_cast<int>(token_ids.size()), 1, [&](int begin, int end, int) {
+      for (int t = begin; t < end; ++t) weight.DequantizeRow(token_ids[t], out.row(t));
+    });
+  }
+
+  void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override {
+    threads_.ParallelFor(x.rows, GrainFor(x.columns), [&](int begin, int end, int) {
+      for (int t = begin; t < end; ++t)
+        kernels_.rms_norm({x.row(t), spec.weight, out.row(t), x.columns, spec.norm_dim, spec.epsilon});
+    });
+  }
+
+  void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    threads_.ParallelFor(static_cast<int>(rows.size()), GrainFor(x.columns), [&](int begin, int end, int) {
+      for (int i = begin; i < end; ++i) std::copy_n(x.row(rows[i]), x.columns, out.row(i));
+    });
+  }
+
+  void MatMul(const MatMulArgs& args) override { Latch(matmul_.Run(args)); }
+
+  void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
+    threads_.ParallelFor(args.qkv.rows, GrainFor(args.qkv.columns), [&](int begin, int end, int) {
+      std::vector<float> key(args.kv.geometry.head_dim);
+      for (int t = begin; t < end; ++t) RopeAndStoreToken(args, t, key.data());
+    });
+  }
+
+  std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) override {
+    return std::make_unique<CpuAttentionPlan>(shape);
+  }
+  void PlanAttention(const BatchView& batch, const KvGeometry&, AttentionPlan* plan) override {
+    Latch(static_cast<CpuAttentionPlan*>(plan)->Plan(batch, threads_.num_threads()));
+  }
+  void Attention(const AttentionArgs& args) override {
+    if (failure_.ok()) Latch(attention_.Run(args));
+  }
+
+  void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) override {
+    CopyCpuKvSlots(src, dst, kv);
+  }
+  void ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
+                   std::vector<float>* values) override {
+    ReadCpuKvSlots(slots, kv, keys, values);
+  }
+
+ private:
+  // The first failure stays and shows in Synchronize: without its scratch memory a step's results are void.
+  void Latch(Status status) {
+    if (failure_.ok()) failure_ = std::move(status);
+  }
+
+  void RopeAndStoreToken(const RopeAndStoreKvArgs& args, int t, float* rotated_key) const {
+    const KvGeometry& geometry = args.kv.geometry;
+    const int dim = geometry.head_dim;
+    const auto angle = static_cast<std::size_t>(args.batch->positions[t]) * (dim / 2);
+    RotateHead head;
+    head.cos = args.rope.cos + angle;
+    head.sin = args.rope.sin + angle;
+    head.head_dim = dim;
+    head.epsilon = args.norm_epsilon;
+    head.norm_weight = args.query_norm;
+    float* row = args.qkv.row(t);
+    for (int h = 0; h < args.num_heads; ++h, row += dim) {
+      head.x = head.out = row;
+      kernels_.rotate_head(head);
+    }
+    head.norm_weight = args.key_norm;
+    head.out = rotated_key;
+    const int slot = args.batch->slots[t];
+    for (int h = 0; h < geometry.num_kv_heads; ++h, row += dim) {
+      head.x = row;
+      kernels_.rotate_head(head);
+      StoreKey(args.kv, slot, h, rotated_key);
+      StoreValue(args.kv, slot, h, row + geometry.num_kv_heads * dim);
+    }
+  }
+
+  const std::string name_;
+  const KernelTable& kernels_;
+  ThreadPool threads_;
+  WeightArena arena_;
+  CpuMatMul matmul_;
+  CpuAttention attention_;
+  Status failure_;
+};
+
+// Cores this process may use.
+int UsableCores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeCpuBackendOn(const KernelTable& kernels, int num_threads) {
+  return std::make_unique<CpuBackend>(kernels, num_threads > 0 ? num_threads : UsableCores());
+}
+
+Result<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options) {
+  const char* environment = std::getenv("REPRISE_ISA");
+  const std::string isa = options.isa.empty() && environment != nullptr ? environment : options.isa;
+  ASSIGN_OR_RETURN(const KernelTable* kernels, SelectKernels(isa));
+  return MakeCpuBackendOn(*kernels, options.num_threads);
+}
+
+}  // namespace reprise

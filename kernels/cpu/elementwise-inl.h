@@ -1,0 +1,50 @@
+// Norms, activation and rotary embedding.
+
+// Sixteen partial sums, lane k % 16, ascending; then Sum's tree.
+REPRISE_INLINE float SumOfSquares(const float* x, int n) {
+  Vec sum = Zero();
+  int k = 0;
+  for (; k + 16 <= n; k += 16) sum = Fma(Load(x + k), Load(x + k), sum);
+  if (k < n) {
+    const Vec tail = LoadPartial(x + k, n - k);
+    sum = Fma(tail, tail, sum);
+  }
+  return Sum(sum);
+}
+
+void RmsNorm(const RmsNormRow& row) {
+  const float mean = SumOfSquares(row.x, row.columns) / static_cast<float>(row.norm_dim);
+  const Vec scale = Set(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean + row.epsilon))));
+  for (int k = 0; k < row.columns; k += 16) {
+    const int n = row.columns - k;
+    Vec x = Mul(LoadPartial(row.x + k, n), scale);
+    if (row.weight != nullptr) x = Mul(x, LoadPartial(row.weight + k, n));
+    StorePartial(row.out + k, x, n);
+  }
+}
+
+void SiluMul(const float* gate, const float* up, int n, float* out) {
+  for (int k = 0; k < n; k += 16) {
+    const Vec g = LoadPartial(gate + k, n - k);
+    const Vec silu = Div(g, Add(Set(1.0f), Exp(Sub(Zero(), g))));
+    StorePartial(out + k, Mul(silu, LoadPartial(up + k, n - k)), n - k);
+  }
+}
+
+void Rotate(const RotateHead& head) {
+  const int half = head.head_dim / 2;
+  const float* x = head.x;
+  if (head.norm_weight != nullptr) {
+    RmsNorm({x, head.norm_weight, head.out, head.head_dim, head.head_dim, head.epsilon});
+    x = head.out;
+  }
+  for (int i = 0; i < half; i += 16) {
+    const int n = half - i;
+    const Vec a = LoadPartial(x + i, n);
+    const Vec b = LoadPartial(x + half + i, n);
+    const Vec cos = LoadPartial(head.cos + i, n);
+    const Vec sin = LoadPartial(head.sin + i, n);
+    StorePartial(head.out + i, Sub(Mul(a, cos), Mul(b, sin)), n);
+    StorePartial(head.out + half + i, Add(Mul(b, cos), Mul(a, sin)), n);
+  }
+}

@@ -1,0 +1,119 @@
+// What one instruction set provides to the CPU backend: a table of functions on plain memory. Each leg fills
+// its own in a translation unit compiled for that instruction set; nothing else in the program is. Those
+// units include no code shared with others (standard containers, inline functions): the linker keeps one copy
+// of such a function, and it must not be the one a lesser CPU cannot run.
+//
+// All legs give the same bits. Every floating-point operation is spelled out, order included; subnormals are
+// kept (FTZ and DAZ stay off on every thread).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/tile_layout.h"
+
+namespace reprise {
+
+inline constexpr int kMaxPanelRows = 16;
+
+// Memory to fetch while a kernel runs: `lines` cache lines for each tile it multiplies.
+struct Prefetch {
+  const std::byte* address = nullptr;
+  int lines = 0;
+};
+
+// sums[r][n] (+)= sum over `tile_count` tiles of panel row r times weight row n; sums is [panel rows][32].
+// `resume` continues the sums found there: cutting a row's tiles in several calls changes no bit.
+using MatMulKernel = void (*)(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
+                              bool resume, Prefetch prefetch);
+
+// A panel holds up to kMaxPanelRows activation rows; for each tile of 32 columns, with R rows:
+//   kFloat                  float [32][R]
+//   kOffset, kMinimum       int8 [R][32], float scale [R], {int32 -offset * sum | float scale * sum} [R]
+//   kTwoHalves              int8 [R][32], float scale [R], int32 -offset * sum of columns 0..15 [R], 16..31
+//   [R]
+struct PanelRow {
+  std::byte* panel = nullptr;
+  int rows = 0;  // R
+  int row = 0;
+  ActivationKind kind = ActivationKind::kFloat;
+  int offset = 0;
+};
+
+struct RmsNormRow {
+  const float* x = nullptr;
+  const float* weight = nullptr;  // or nullptr
+  float* out = nullptr;           // may be x
+  int columns = 0;
+  int norm_dim = 0;
+  float epsilon = 0.0f;
+};
+
+// One head: per-head norm (weight or nullptr), then rotation by cos/sin [head_dim / 2].
+struct RotateHead {
+  const float* x = nullptr;
+  const float* norm_weight = nullptr;
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  float* out = nullptr;  // may be x
+  int head_dim = 0;
+  float epsilon = 0.0f;
+};
+
+// The cache, per block and KV head: keys in tiles of 16 positions [head_dim][16], values
+// [position][head_dim].
+inline constexpr int kKeyTile = 16;
+// Attention is computed for partitions of this many positions, aligned to position 0, whose results are
+// merged in ascending order. A row's bits depend on nothing else.
+inline constexpr int kPartition = 256;
+inline constexpr int kPartitionTiles = kPartition / kKeyTile;
+inline constexpr int kMaxAttentionRows = 6;
+// Below every score: the maximum of no scores.
+inline constexpr float kNoScore = -1e30f;
+
+// Unnormalised attention of some rows over some positions: weights are exp(score - maximum[r]).
+struct AttentionState {
+  float* maximum = nullptr;  // [rows]
+  float* sum = nullptr;      // [rows] of weights
+  float* values = nullptr;   // [rows][stride] weighted sums of values
+  int stride = 0;            // head_dim rounded up to 16
+};
+
+// Rows (query heads of one KV head, of one or several tokens) over one partition.
+struct AttendPartition {
+  const float* queries = nullptr;  // [head_dim][rows]
+  int rows = 0;                    // at most kMaxAttentionRows
+  int head_dim = 0;
+  bool bf16 = false;  // of the cache; else float
+  float scale = 1.0f;
+  const std::byte* const* key_tiles = nullptr;  // [kPartitionTiles]; null where no row looks
+  const std::byte* const* value_tiles = nullptr;
+  int first[kMaxAttentionRows] = {};  // visible positions of each row, from the partition's start;
+  int last[kMaxAttentionRows] = {};   // none if last < first
+  AttentionState state;               // written
+};
+
+struct KernelTable {
+  const char* name = nullptr;
+  int panel_rows[kNumWeightTypes] = {};                          // rows a panel may have, by weight type
+  MatMulKernel matmul[kNumWeightTypes][kMaxPanelRows + 1] = {};  // by type and panel rows
+
+  void (*rms_norm)(const RmsNormRow& row) = nullptr;
+  // out[i] = silu(gate[i]) * up[i]
+  void (*silu_mul)(const float* gate, const float* up, int n, float* out) = nullptr;
+  // Writes x [32 * tiles] into its panel.
+  void (*write_panel_row)(const PanelRow& target, const float* x, int tiles) = nullptr;
+  void (*rotate_head)(const RotateHead& head) = nullptr;
+  void (*attend)(const AttendPartition& work) = nullptr;
+  // to += from, for `rows` rows.
+  void (*merge)(const AttentionState& to, const AttentionState& from, int rows, int head_dim) = nullptr;
+  // out[d] = values[row][d] / sum[row]
+  void (*finish)(const AttentionState& state, int row, int head_dim, float* out) = nullptr;
+};
+
+// Each in its own translation unit. Call only on a CPU that has the instructions.
+const KernelTable& Avx2Kernels();
+const KernelTable& Avx512VnniKernels();
+const KernelTable& AmxKernels();
+
+}  // namespace reprise

@@ -1,0 +1,22 @@
+// Where the CPU backend keeps keys and values within a block; kernel_table.h explains the layout.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace reprise {
+
+// Elements before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
+std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile);
+
+void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key);
+void StoreValue(const KvLayer& kv, int slot, int kv_head, const float* value);
+
+// These follow the contracts of the Backend operations of the same names.
+void CopyCpuKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv);
+void ReadCpuKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
+                    std::vector<float>* values);
+
+}  // namespace reprise
