@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "base/utf8.h"
 #include "models/formats/quoted.h"
 
 namespace reprise {
@@ -36,11 +37,14 @@ class StructureChecker {
   std::string problem_;
 };
 
-// "[json.exception.parse_error.101] parse error at line 1, ..." without the bracket.
+// "[json.exception.parse_error.101] parse error at line 1, ..." without the bracket. nlohmann quotes the
+// file's bytes, which may be many and not UTF-8.
 std::string Explain(const json::exception& error) {
+  constexpr std::size_t kMaxBytes = 300;
   const std::string_view text = error.what();
   const std::size_t end = text.find("] ");
-  return std::string(end == std::string_view::npos ? text : text.substr(end + 2));
+  const std::string_view reason = end == std::string_view::npos ? text : text.substr(end + 2);
+  return SanitizeUtf8(reason.substr(0, kMaxBytes));
 }
 
 }  // namespace

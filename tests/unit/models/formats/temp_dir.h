@@ -22,10 +22,11 @@ class TempDir {
 
   const std::string& path() const { return path_; }
 
-  // Returns the path of the new file.
+  // Returns the path of the new file. An old one is removed first: file systems flush one that is truncated.
   std::string Write(const std::string& name, std::string_view contents) const {
     const std::string path = path_ + "/" + name;
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << contents;
+    std::filesystem::remove(path);
+    std::ofstream(path, std::ios::binary) << contents;
     return path;
   }
 
