@@ -1,0 +1,103 @@
+"""The command line: exit codes, messages, and where settings come from."""
+
+import os
+import re
+import socket
+import subprocess
+import unittest
+
+import harness
+from daemon import Daemon
+
+
+def run(*arguments, **environment):
+    return subprocess.run([harness.BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+
+
+class Usage(unittest.TestCase):
+    def assert_fails(self, code, result, *words):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stdout, "")
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def test_unknown_names_are_usage_errors_that_name_the_nearest(self):
+        self.assert_fails(2, run("serv"), "'serv'", "'serve'")
+        self.assert_fails(2, run("serve", "--prot", "1"), "--prot", "--port")
+        self.assert_fails(2, run("serve", "--port", "eighty"), "--port", "eighty", "65535")
+        self.assert_fails(2, run())
+
+    def test_every_command_has_help(self):
+        commands = re.findall(r"^  ([a-z]+) +\S", run("--help").stdout, re.MULTILINE)
+        self.assertIn("serve", commands)
+        for command in commands:
+            result = run(command, "--help")
+            self.assertEqual(result.returncode, 0, command)
+            self.assertIn(f"Usage: reprise {command}", result.stdout)
+
+    def test_a_model_that_is_not_there(self):
+        self.assert_fails(1, run("serve", "--model", "/nowhere/model.gguf"), "/nowhere/model.gguf")
+
+    def test_a_port_in_use(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for flag, other in (("--port", "--grpc-port"), ("--grpc-port", "--port")):
+                result = run("serve", "--model", harness.TINY, flag, port, other, 0)
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(str(port), result.stderr)
+
+    def test_generate(self):
+        result = run("generate", "--model", harness.TINY, "--prompt", "the", "--max-tokens", 5, "--temperature", 0)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(result.stdout)
+        self.assertIn("tokens", result.stderr)
+
+
+class Settings(unittest.TestCase):
+    CONFIG = harness.ROOT / "configs/serve.yaml"
+
+    def served_name(self, *flags, **environment):
+        with Daemon(harness.BINARY, "--model", harness.TINY, *flags, env={**os.environ, **environment}) as daemon:
+            name = daemon.get("/v1/models")[2]["data"][0]["id"]
+            self.assertEqual(daemon.stop(), 0)
+            return name
+
+    def config(self, text):
+        path = harness.BUILD / f"{self.id()}.yaml"
+        path.write_text(text)
+        self.addCleanup(path.unlink)
+        return path
+
+    def test_flags_beat_environment_beats_file_beats_default(self):
+        file = self.config("served-model-name: from-file\n")
+        self.assertEqual(self.served_name(), "llama2")
+        self.assertEqual(self.served_name("--config", file), "from-file")
+        environment = {"REPRISE_SERVED_MODEL_NAME": "from-environment"}
+        self.assertEqual(self.served_name("--config", file, **environment), "from-environment")
+        self.assertEqual(self.served_name("--config", file, "--served-model-name", "from-flag", **environment),
+                         "from-flag")
+
+    def test_config_errors_name_file_and_nearest_key(self):
+        for text, words in (("prot: 1\n", ("prot", "port")), ("port: [1, 2]\n", ("port",)), ("a: b: c\n", ())):
+            path = self.config(text)
+            result = run("serve", "--config", path)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            for word in (path.name, *words):
+                self.assertIn(word, result.stderr)
+            path.unlink()
+            path.touch()
+        self.assertEqual(run("serve", "--config", "/nowhere.yaml").returncode, 2)
+
+    def test_serve_yaml_is_what_the_flag_table_says(self):
+        tool = harness.ROOT / "tools/make_serve_yaml.py"
+        made = subprocess.run(["/usr/bin/python3", tool, harness.BINARY], check=True, capture_output=True, text=True)
+        self.assertEqual(self.CONFIG.read_text(), made.stdout,
+                         "run: tools/make_serve_yaml.py build/release/reprise > configs/serve.yaml")
+
+    def test_serve_yaml_can_be_served(self):
+        self.assertEqual(self.served_name("--config", self.CONFIG), "llama2")
+
+
+if __name__ == "__main__":
+    harness.main()
