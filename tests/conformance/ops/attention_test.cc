@@ -1,0 +1,174 @@
+// Attention and the paged cache on every leg: the reference within a derived bound, the same bits whatever
+// the chunks, batch, block table and threads, and no use of memory that holds no token.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <string>
+
+#include "tests/conformance/ops/kv_scene.h"
+#include "tests/conformance/ops/legs.h"
+#include "tests/conformance/ops/op_data.h"
+
+namespace reprise::test {
+namespace {
+
+using Schedule = std::vector<Step>;
+
+SceneOutput RunScene(Backend* backend, const SceneShape& shape, int num_sequences, const Schedule& schedule,
+                     std::uint64_t table_seed = 1) {
+  KvScene scene(backend, shape, num_sequences, table_seed);
+  for (const Step& step : schedule) scene.Run(step);
+  return scene.output();
+}
+
+std::string Describe(const SceneShape& shape) {
+  return std::to_string(shape.num_heads) + "/" + std::to_string(shape.num_kv_heads) + " heads of " +
+         std::to_string(shape.head_dim) + (shape.type == KvType::kBF16 ? " bf16" : " f32") + ", blocks of " +
+         std::to_string(shape.block_size) + ", window " + std::to_string(shape.sliding_window) +
+         (shape.head_norm ? ", head norm" : "");
+}
+
+SceneShape Shape(int num_heads, int num_kv_heads, int head_dim, int block_size, KvType type, int window = 0,
+                 bool head_norm = false) {
+  return {num_heads, num_kv_heads, head_dim, block_size, type, window, head_norm};
+}
+
+std::vector<SceneShape> Shapes() {
+  return {Shape(9, 3, 64, 16, KvType::kBF16),          Shape(4, 4, 64, 32, KvType::kF32),
+          Shape(8, 1, 128, 16, KvType::kBF16),         Shape(4, 2, 80, 16, KvType::kF32, 0, true),
+          Shape(2, 1, 72, 48, KvType::kBF16),          Shape(7, 1, 2, 16, KvType::kF32),
+          Shape(4, 2, 24, 16, KvType::kBF16, 0, true), Shape(6, 2, 64, 16, KvType::kBF16, 100),
+          Shape(3, 3, 32, 16, KvType::kF32, 300)};
+}
+
+// Prefill in one go, in odd chunks, one by one; decode beside prefill; lengths beyond two partitions.
+Schedule MixedSchedule() {
+  Schedule schedule = {{{0, 40}, {1, 5}}, {{0, 1}, {1, 300}}, {{1, 1}, {0, 7}, {2, 1}}, {{2, 600}}};
+  for (int i = 0; i < 6; ++i) schedule.push_back({{0, 1}, {1, 1}, {2, 1}});
+  schedule.push_back({{2, 3}, {0, 2}});
+  return schedule;
+}
+
+TEST_CASE("attention is close to the reference") {
+  for (const SceneShape& shape : Shapes()) {
+    const SceneOutput expected = RunScene(MakeReferenceBackend().get(), shape, 3, MixedSchedule());
+    for (Leg& leg : CpuLegs()) {
+      INFO(leg.name << ": " << Describe(shape));
+      const SceneOutput got = RunScene(leg.backend.get(), shape, 3, MixedSchedule());
+      // A convex combination of values, |v| <= 2: weights are off by their exponentials' and the sums'
+      // rounding. With a norm the queries and keys themselves are, too, and so is what bf16 rounds them to.
+      const double scores =
+          shape.head_norm ? (shape.type == KvType::kBF16 ? 0.02 * std::sqrt(shape.head_dim) : 1e-5) : 0;
+      const double bound = 2.0 * (2.0 * KvScene::kMaxPositions * std::ldexp(1.0, -24) + scores);
+      double worst = 0.0;
+      for (int s = 0; s < 3; ++s) {
+        REQUIRE(got[s].size() == expected[s].size());
+        for (std::size_t i = 0; i < got[s].size(); ++i) {
+          const double difference = std::fabs(static_cast<double>(got[s][i]) - expected[s][i]);
+          if (!(difference <= worst)) worst = difference;  // NaN sticks
+        }
+      }
+      CHECK(worst <= bound);
+    }
+  }
+}
+
+TEST_CASE("all legs give the same attention bits") {
+  for (const SceneShape& shape : Shapes()) {
+    std::vector<Leg> legs = CpuLegs();
+    const SceneOutput first = RunScene(legs[0].backend.get(), shape, 3, MixedSchedule());
+    for (std::size_t i = 1; i < legs.size(); ++i) {
+      INFO(legs[i].name << " and " << legs[0].name << ": " << Describe(shape));
+      const SceneOutput other = RunScene(legs[i].backend.get(), shape, 3, MixedSchedule());
+      for (int s = 0; s < 3; ++s) CHECK(FirstDifference(other[s], first[s]) == -1);
+    }
+  }
+}
+
+TEST_CASE("chunks, batch, block table and threads change no bit") {
+  constexpr int kTokens = 700;
+  Schedule whole = {{{0, kTokens}}};
+  Schedule one_by_one;
+  for (int i = 0; i < kTokens; ++i) one_by_one.push_back({{0, 1}});
+  Schedule chunked;  // beside other sequences
+  for (int left = kTokens, n = 1; left > 0; left -= n, n = 1 + (n * 5 + 3) % 97) {
+    n = std::min(n, left);
+    chunked.push_back({{1, 1}, {0, n}, {2, 2}});
+  }
+  for (const SceneShape& shape : Shapes()) {
+    for (int threads : {1, 2, 3}) {
+      std::vector<Leg> legs = CpuLegs(threads);
+      for (Leg& leg : legs) {
+        if (leg.name == "amx-emulated") continue;  // the code of avx512-vnni
+        INFO(leg.name << ", threads " << threads << ": " << Describe(shape));
+        Backend* backend = leg.backend.get();
+        const std::vector<float> expected = RunScene(legs[0].backend.get(), shape, 1, whole)[0];
+        CHECK(FirstDifference(RunScene(backend, shape, 3, chunked, 9)[0], expected) == -1);
+        if (threads == 2)
+          CHECK(FirstDifference(RunScene(backend, shape, 1, one_by_one, 5)[0], expected) == -1);
+      }
+    }
+  }
+}
+
+TEST_CASE("rotated keys and raw values are what the cache holds") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (Leg& leg : legs) {
+    for (const SceneShape& shape : Shapes()) {
+      INFO(leg.name << ": " << Describe(shape));
+      KvScene scene(leg.backend.get(), shape, 2, 3);
+      scene.Run({{1, 21}, {0, 3}});
+      std::vector<int> slots;
+      for (int p = 0; p < 21; ++p) slots.push_back(scene.SlotOf(1, p));
+      std::vector<float> keys, values;
+      leg.backend->ReadKvSlots(slots, scene.kv(), &keys, &values);
+      const int dim = shape.head_dim;
+      REQUIRE(keys.size() == 21u * shape.num_kv_heads * dim);
+      // Products of numbers up to 4 cancel in a rotation; the cache may round the result to bf16.
+      const double epsilon = shape.type == KvType::kBF16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -23);
+      const double cancellation = 8 * std::ldexp(1.0, -23);
+      int wrong = 0;
+      for (int p = 0; p < 21; ++p) {
+        const std::vector<float> row = scene.Qkv(1, p);
+        for (int h = 0; h < shape.num_kv_heads; ++h) {
+          const std::vector<double> key = scene.ExactKey(1, p, h);
+          const float* value = row.data() + (shape.num_heads + shape.num_kv_heads + h) * dim;
+          for (int d = 0; d < dim; ++d) {
+            const std::size_t i = (static_cast<std::size_t>(p) * shape.num_kv_heads + h) * dim + d;
+            if (!(std::fabs(keys[i] - key[d]) <= epsilon * std::fabs(key[d]) + cancellation)) ++wrong;
+            if (!(std::fabs(values[i] - value[d]) <= epsilon * std::fabs(value[d]))) ++wrong;
+          }
+        }
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("copied slots read the same and leave the rest alone") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (Leg& leg : legs) {
+    INFO(leg.name);
+    KvScene scene(leg.backend.get(), SceneShape{}, 2, 3);
+    scene.Run({{0, 40}, {1, 40}});
+    const std::vector<int> source = {scene.SlotOf(0, 3), scene.SlotOf(0, 17), scene.SlotOf(0, 39)};
+    const std::vector<int> target = {scene.SlotOf(1, 30), scene.SlotOf(1, 2), scene.SlotOf(1, 16)};
+    const std::vector<int> others = {scene.SlotOf(1, 29), scene.SlotOf(1, 31), scene.SlotOf(1, 15)};
+    std::vector<float> keys, values, copied_keys, copied_values, other_keys, other_values, after_keys,
+        after_values;
+    leg.backend->ReadKvSlots(source, scene.kv(), &keys, &values);
+    leg.backend->ReadKvSlots(others, scene.kv(), &other_keys, &other_values);
+    leg.backend->CopyKvSlots(source, target, scene.kv());
+    leg.backend->ReadKvSlots(target, scene.kv(), &copied_keys, &copied_values);
+    leg.backend->ReadKvSlots(others, scene.kv(), &after_keys, &after_values);
+    CHECK(FirstDifference(copied_keys, keys) == -1);
+    CHECK(FirstDifference(copied_values, values) == -1);
+    CHECK(FirstDifference(after_keys, other_keys) == -1);
+    CHECK(FirstDifference(after_values, other_values) == -1);
+  }
+}
+
+}  // namespace
+}  // namespace reprise::test

@@ -1,0 +1,129 @@
+// Embed, RmsNorm and GatherRows on every leg, and the choice of a leg.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include "tests/conformance/ops/legs.h"
+#include "tests/conformance/ops/op_data.h"
+
+namespace reprise::test {
+namespace {
+
+TEST_CASE("embedding rows are the file's values to the bit") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (Leg& leg : legs) {
+    for (WeightType type : kAllWeightTypes) {
+      INFO(leg.name << " " << GetWeightTypeInfo(type).name);
+      const int rows = 70;
+      const int columns = GetWeightTypeInfo(type).block_elements == 1 ? 45 : 512;
+      const std::vector<std::byte> data = RandomWeight(type, rows, columns, 30);
+      const WeightSource source{type, data.data(), rows, columns, {}};
+      Result<std::unique_ptr<Weight>> table = leg.backend->Pack({&source, 1});
+      REQUIRE(table.ok());
+      std::vector<TokenId> ids(rows);
+      std::iota(ids.rbegin(), ids.rend(), 0);
+      std::vector<float> out(static_cast<std::size_t>(rows) * columns);
+      leg.backend->Embed(ids, **table, View(&out, rows, columns));
+      const std::vector<float> all = DequantizeAll(type, data, rows, columns);
+      std::vector<float> expected;
+      for (TokenId id : ids)
+        expected.insert(expected.end(), all.begin() + id * columns, all.begin() + (id + 1) * columns);
+      CHECK(FirstDifference(out, expected) == -1);
+    }
+  }
+}
+
+TEST_CASE("packed quantised weights take what the file takes") {
+  for (Leg& leg : CpuLegs()) {
+    for (WeightType type : kAllWeightTypes) {
+      const std::vector<std::byte> data = RandomWeight(type, 64, 512, 31);
+      const WeightSource source{type, data.data(), 64, 512, {}};
+      Result<std::unique_ptr<Weight>> weight = leg.backend->Pack({&source, 1});
+      REQUIRE(weight.ok());
+      INFO(leg.name << " " << (*weight)->form());
+      CHECK((*weight)->bytes() <= data.size() * 1.03);
+    }
+  }
+}
+
+TEST_CASE("rms norm") {
+  std::vector<Leg> legs = CpuLegs();
+  const std::unique_ptr<Backend> reference = MakeReferenceBackend();
+  for (int columns : {1, 16, 31, 576, 2048}) {
+    const std::vector<float> x = RandomRows(9, columns, 40);
+    const std::vector<float> weight = RandomRows(1, columns, 41);
+    for (const float* w : {weight.data(), static_cast<const float*>(nullptr)}) {
+      const RmsNormSpec spec{w, 1e-5f, columns + 2};
+      std::vector<float> expected(x.size()), first;
+      reference->RmsNorm(View(x, 9, columns), spec, View(&expected, 9, columns));
+      for (Leg& leg : legs) {
+        INFO(leg.name << ", " << columns << " columns");
+        std::vector<float> out(x.size());
+        leg.backend->RmsNorm(View(x, 9, columns), spec, View(&out, 9, columns));
+        if (first.empty()) first = out;
+        CHECK(FirstDifference(out, first) == -1);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          // The mean of n squares carries at most n roundings, half of which survive the square root.
+          const double bound = (columns + 8) * std::ldexp(1.0, -24) * std::fabs(expected[i]);
+          REQUIRE(std::fabs(out[i] - expected[i]) <= bound);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gathered rows") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  const std::vector<float> x = RandomRows(50, 300, 50);
+  const std::vector<int> rows = {3, 3, 49, 0, 20};
+  for (Leg& leg : legs) {
+    std::vector<float> out(5 * 300), expected;
+    leg.backend->GatherRows(View(x, 50, 300), rows, View(&out, 5, 300));
+    for (int row : rows) expected.insert(expected.end(), x.begin() + row * 300, x.begin() + (row + 1) * 300);
+    INFO(leg.name);
+    CHECK(FirstDifference(out, expected) == -1);
+  }
+}
+
+TEST_CASE("an instruction set can be forced, and is refused by name") {
+  const std::vector<std::string> isas = AvailableCpuIsas();
+  REQUIRE(!isas.empty());
+  CpuBackendOptions options;
+  options.num_threads = 1;
+  for (const std::string& isa : isas) {
+    options.isa = isa;
+    Result<std::unique_ptr<Backend>> backend = MakeCpuBackend(options);
+    REQUIRE(backend.ok());
+    CHECK((*backend)->name() == "cpu/" + isa);
+  }
+  options.isa = "sse9";
+  Result<std::unique_ptr<Backend>> unknown = MakeCpuBackend(options);
+  REQUIRE(!unknown.ok());
+  CHECK(unknown.status().code() == StatusCode::kInvalidArgument);
+  CHECK_THAT(unknown.status().message(), Catch::Contains("avx2, avx512-vnni, amx"));
+  if (isas.back() != "amx") {
+    options.isa = "amx";
+    Result<std::unique_ptr<Backend>> lacking = MakeCpuBackend(options);
+    REQUIRE(!lacking.ok());
+    CHECK(lacking.status().code() == StatusCode::kFailedPrecondition);
+  }
+
+  // The environment decides only where the option is empty.
+  setenv("REPRISE_ISA", "sse9", 1);
+  options.isa = "";
+  CHECK(!MakeCpuBackend(options).ok());
+  options.isa = isas[0];
+  CHECK(MakeCpuBackend(options).ok());
+  setenv("REPRISE_ISA", isas[0].c_str(), 1);
+  options.isa = "";
+  Result<std::unique_ptr<Backend>> forced = MakeCpuBackend(options);
+  REQUIRE(forced.ok());
+  CHECK((*forced)->name() == "cpu/" + isas[0]);
+  unsetenv("REPRISE_ISA");
+}
+
+}  // namespace
+}  // namespace reprise::test

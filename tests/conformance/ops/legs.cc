@@ -1,0 +1,37 @@
+#include "tests/conformance/ops/legs.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <utility>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "tests/conformance/ops/emulated_tiles.h"
+
+namespace reprise::test {
+
+std::vector<Leg> CpuLegs(int num_threads) {
+  const std::vector<std::string> isas = AvailableCpuIsas();
+  std::vector<Leg> legs;
+  for (const std::string& isa : isas) {
+    CpuBackendOptions options;
+    options.num_threads = num_threads;
+    options.isa = isa;
+    Result<std::unique_ptr<Backend>> backend = MakeCpuBackend(options);
+    REQUIRE(backend.ok());
+    legs.push_back({isa, std::move(*backend)});
+  }
+  if (std::find(isas.begin(), isas.end(), "avx512-vnni") != isas.end())
+    legs.push_back({"amx-emulated", MakeCpuBackendOn(EmulatedAmxKernels(), num_threads)});
+  static const bool printed = [&] {
+    std::string names;
+    for (const Leg& leg : legs) names += " " + leg.name;
+    std::printf("legs:%s\n", names.c_str());
+    return true;
+  }();
+  REQUIRE(printed);
+  REQUIRE(!legs.empty());
+  return legs;
+}
+
+}  // namespace reprise::test

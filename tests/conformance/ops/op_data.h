@@ -1,0 +1,44 @@
+// Inputs for op tests: repeatable random numbers and weights in file form.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace reprise::test {
+
+inline constexpr WeightType kAllWeightTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
+                                                 WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ5_0,
+                                                 WeightType::kQ5_1, WeightType::kQ8_0, WeightType::kQ4_K,
+                                                 WeightType::kQ5_K, WeightType::kQ6_K};
+
+// splitmix64.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t Next();
+  float Uniform();  // [-1, 1)
+
+ private:
+  std::uint64_t state_;
+};
+
+// Row-major [rows, columns]; a few rows are extreme (all equal, alternating, zero, one outlier), so that
+// integer ranges are exhausted.
+std::vector<float> RandomRows(int rows, int columns, std::uint64_t seed);
+
+// Random blocks of a type with scales around 0.01.
+std::vector<std::byte> RandomWeight(WeightType type, int rows, int columns, std::uint64_t seed);
+
+std::vector<float> DequantizeAll(WeightType type, const std::vector<std::byte>& data, int rows, int columns);
+
+ConstMatrixView View(const std::vector<float>& data, int rows, int columns);
+MatrixView View(std::vector<float>* data, int rows, int columns);
+
+// Index of the first element whose bits differ, or -1.
+std::ptrdiff_t FirstDifference(const std::vector<float>& a, const std::vector<float>& b);
+
+}  // namespace reprise::test
