@@ -1,0 +1,76 @@
+// reprise serve: the daemon. The parts in order, torn down in reverse.
+#include <cstdio>
+#include <memory>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/logging.h"
+#include "cli/serve_flags.h"
+#include "cli/signals.h"
+#include "cli/yaml_config.h"
+#include "engine/engine.h"
+#include "server/server.h"
+
+namespace reprise {
+namespace {
+
+void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo& info, double seconds) {
+  LogInfo("ready", {{"http", "http://" + server.http_address()},
+                    {"grpc", server.grpc_address().empty() ? std::string("off") : server.grpc_address()},
+                    {"model", loaded.model->name()},
+                    {"backend", info.backend},
+                    {"threads", loaded.backend->num_threads()},
+                    {"max_model_len", info.max_model_len},
+                    {"kv_blocks", info.num_blocks},
+                    {"load_seconds", seconds}});
+}
+
+// The listening sockets come first, so that probes are answered and a port in use is known before a long
+// load.
+Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
+  const TimePoint start = Clock::now();
+  ASSIGN_OR_RETURN(const EngineOptions engine_options, flags.EngineSettings());
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(flags.ServerSettings()));
+  ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Engine> engine,
+      Engine::Create(loaded.backend.get(), loaded.model.get(), engine_options, server->observer()));
+  signals.OnReload([&server] {
+    const Status status = server->ReloadKeys();
+    if (status.ok()) {
+      LogInfo("keys re-read");
+    } else {
+      LogError("keys not re-read; the old ones stay", {{"reason", status.message()}});
+    }
+  });
+  signals.BeginServing();
+  server->Serve(loaded.model.get(), engine.get());
+  LogReady(*server, loaded, engine->info(), std::chrono::duration<double>(Clock::now() - start).count());
+
+  signals.WaitForTermination();
+  LogInfo("draining", {{"timeout_seconds", flags.drain_timeout_s}});
+  const bool clean = server->Drain(flags.drain_timeout_s);
+  signals.OnReload(nullptr);
+  server->Stop();
+  LogInfo("stopped", {{"aborted_requests", clean ? "no" : "yes"}});
+  return OkStatus();
+}
+
+}  // namespace
+
+int RunServe(const std::vector<std::string>& arguments) {
+  ServeFlags values;
+  Flags flags("serve", "Serve a model over HTTP (OpenAI's API) and gRPC");
+  values.Declare(&flags);
+  flags.EnableConfig(ReadYamlConfig);
+  int exit_code = kExitOk;
+  if (!ParseFlags(&flags, arguments, &exit_code)) return exit_code;
+  SignalWatcher signals;
+  InstallLogging(values.log_format == "json");
+  const Status status = Serve(values, signals);
+  if (status.ok()) return kExitOk;
+  LogError("cannot serve", {{"reason", status.message()}});
+  return kExitFailed;
+}
+
+}  // namespace reprise
