@@ -9,7 +9,7 @@ import threading
 import time
 
 # The one line that `reprise serve` logs when it is ready, as text or as JSON.
-READY = re.compile(r'ready\b.*\bhttp\W+([^\s",]+):(\d+).*\bgrpc\W+([^\s",]+):(\d+)')
+READY = re.compile(r'\bready\b.*\bhttp://([^\s",]+):(\d+).*\bgrpc\W+([^\s",]+):(\d+)')
 
 
 class Daemon:
