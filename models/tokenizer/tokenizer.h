@@ -17,21 +17,24 @@ namespace reprise {
 struct EncodeOptions {
   // Add what the tokenizer's post-processor adds around a single text (usually BOS).
   bool add_special_tokens = true;
-  // Recognise special tokens written out in the text (a rendered chat template); otherwise their text is plain text.
+  // Recognise special tokens written out in the text (a rendered chat template); otherwise their text is
+  // plain text.
   bool parse_special_tokens = true;
 };
 
 // Immutable after Load, so every method may be called from any thread.
 class Tokenizer {
  public:
-  // `path` is a directory with tokenizer.json (and tokenizer_config.json if there), a tokenizer.json, or a GGUF file (a
-  // vocabulary-only one too). DATA_LOSS for a damaged file, UNIMPLEMENTED naming the part that is not supported.
+  // `path` is a directory with tokenizer.json (and tokenizer_config.json if there), a tokenizer.json, or a
+  // GGUF file (a vocabulary-only one too). DATA_LOSS for a damaged file, UNIMPLEMENTED naming the part that
+  // is not supported.
   static Result<std::unique_ptr<Tokenizer>> Load(const std::string& path);
 
   virtual ~Tokenizer() = default;
 
   // INVALID_ARGUMENT, with the byte offset, when `text` is not UTF-8.
-  virtual Result<std::vector<TokenId>> Encode(std::string_view text, const EncodeOptions& options = {}) const = 0;
+  virtual Result<std::vector<TokenId>> Encode(std::string_view text,
+                                              const EncodeOptions& options = {}) const = 0;
 
   // The text of `ids`, malformed UTF-8 replaced by U+FFFD. INVALID_ARGUMENT for an id outside the vocabulary.
   Result<std::string> Decode(std::span<const TokenId> ids, bool skip_special_tokens = true) const;
@@ -41,6 +44,9 @@ class Tokenizer {
   // The bytes this token contributes in the middle of a text. Empty for an id without a token. Requires
   // 0 <= id < vocab_size().
   virtual std::string_view TokenBytes(TokenId id) const = 0;
+  // The bytes it contributes as the first token of a text. Only a few decoders make a difference (Hugging
+  // Face's Metaspace drops the first word's space here).
+  virtual std::string FirstTokenBytes(TokenId id) const { return std::string(TokenBytes(id)); }
   // The token as the vocabulary file spells it ("Ġthe", "▁the", "<|im_end|>").
   virtual std::string_view TokenText(TokenId id) const = 0;
   // Control tokens, which skip_special_tokens leaves out.
@@ -59,8 +65,8 @@ class Tokenizer {
   virtual std::string Describe() const = 0;
 };
 
-// Turns a stream of ids into a stream of text whose pieces are whole UTF-8 characters; the concatenation of all pieces
-// equals Tokenizer::Decode of all ids. Not thread-safe; the tokenizer must outlive it.
+// Turns a stream of ids into a stream of text whose pieces are whole UTF-8 characters; the concatenation of
+// all pieces equals Tokenizer::Decode of all ids. Not thread-safe; the tokenizer must outlive it.
 class Detokenizer {
  public:
   Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
@@ -74,7 +80,8 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
-  bool at_start_ = true;
+  bool seen_token_ = false;
+  bool seen_bytes_ = false;
   std::string pending_;  // bytes that do not yet form a whole character
 };
 
