@@ -1,0 +1,185 @@
+#include "server/generation_call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "server/metrics/metrics.h"
+
+namespace reprise {
+namespace {
+
+double Milliseconds(TimePoint from, TimePoint to) {
+  return std::max(0.0, std::chrono::duration<double, std::milli>(to - from).count());
+}
+
+bool Contains(const std::vector<TokenId>& ids, TokenId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+}  // namespace
+
+GenerationCall::GenerationCall(CallPlan plan, std::vector<std::shared_ptr<TokenStream>> streams)
+    : plan_(std::move(plan)), num_live_(static_cast<int>(streams.size())) {
+  choices_.reserve(streams.size());
+  for (auto& stream : streams) {
+    const Request& request = stream->request();
+    Choice& choice = choices_.emplace_back(std::move(stream), TextStream(*plan_.tokenizer, plan_.text));
+    choice.text.Prime(request.prompt);
+    choice.delta.index = static_cast<int>(choices_.size()) - 1;
+    if (plan_.echo.empty()) continue;
+    choice.delta.text = plan_.echo[static_cast<std::size_t>(choice.delta.index / plan_.choices_per_prompt)];
+    choice.echo_characters = CountCharacters(choice.delta.text);
+  }
+}
+
+GenerationCall::~GenerationCall() {
+  Cancel();
+  for (const Choice& choice : choices_) {
+    if (choice.closed && !choice.ended) plan_.metrics->ForgetStopped(choice.stream->request().id);
+  }
+}
+
+void GenerationCall::Listen(std::function<void()> on_ready) {
+  bell_->on_ready = std::move(on_ready);
+  for (Choice& choice : choices_) {
+    choice.stream->SetListener([bell = bell_] {
+      if (!bell->rung.exchange(true)) bell->on_ready();
+    });
+  }
+}
+
+void GenerationCall::Poll() {
+  bell_->rung = false;
+  for (Choice& choice : choices_) {
+    if (choice.ended) continue;
+    TokenBatch batch = choice.stream->Take();
+    if (!batch.prompt.empty()) TakePrompt(&choice, std::move(batch.prompt));
+    for (GeneratedToken& token : batch.tokens) TakeToken(&choice, std::move(token));
+    if (batch.finished) EndChoice(&choice, batch);
+  }
+}
+
+// Log-probabilities of an echoed prompt.
+void GenerationCall::TakePrompt(Choice* choice, std::vector<GeneratedToken> prompt) {
+  if (plan_.echo.empty() || !plan_.want_tokens) return;
+  TextStream text(*plan_.tokenizer, {.stop = {}, .skip_special_tokens = plan_.text.skip_special_tokens});
+  for (std::size_t i = 0; i < prompt.size(); ++i) {
+    const int offset = text.num_characters();
+    text.Append(prompt[i].token);
+    choice->delta.tokens.push_back({std::move(prompt[i]), i > 0, offset});
+  }
+}
+
+void GenerationCall::TakeToken(Choice* choice, GeneratedToken token) {
+  if (choice->closed) return;
+  ++choice->num_tokens;
+  const TokenId id = token.token;
+  if (plan_.want_tokens) {
+    choice->delta.tokens.push_back(
+        {std::move(token), true, choice->echo_characters + choice->text.num_characters()});
+  }
+  // A token that ends the text is not part of it, unless stops are wanted in it.
+  if (Contains(choice->stream->request().stop_token_ids, id) && !plan_.text.include_stop) return;
+  choice->delta.text += choice->text.Append(id);
+  if (!choice->text.stopped()) return;
+  choice->delta.stop_string = choice->text.stop_string();
+  Close(choice, FinishReason::kStop);
+  const RequestId request = choice->stream->request().id;
+  plan_.metrics->MarkStopped(request);
+  plan_.engine->Cancel(request);
+}
+
+void GenerationCall::EndChoice(Choice* choice, const TokenBatch& batch) {
+  choice->ended = true;
+  choice->stats = batch.stats;
+  --num_live_;
+  if (choice->closed) {
+    plan_.metrics->ForgetStopped(choice->stream->request().id);
+    return;
+  }
+  if (!batch.status.ok() && status_.ok()) status_ = batch.status;
+  choice->delta.text += choice->text.Finish();
+  if (choice->text.stopped()) {
+    choice->delta.stop_string = choice->text.stop_string();
+    Close(choice, FinishReason::kStop);
+    return;
+  }
+  if (batch.finish_reason == FinishReason::kStop && !batch.tokens.empty()) {
+    const TokenId last = batch.tokens.back().token;
+    if (Contains(plan_.stop_token_ids, last)) choice->delta.stop_token = last;
+  }
+  Close(choice, batch.finish_reason);
+}
+
+void GenerationCall::Close(Choice* choice, FinishReason reason) {
+  choice->closed = true;
+  choice->delta.finish_reason = reason;
+}
+
+std::vector<ChoiceDelta> GenerationCall::TakeDeltas() {
+  std::vector<ChoiceDelta> deltas;
+  for (Choice& choice : choices_) {
+    if (choice.delta.empty()) continue;
+    const int index = choice.delta.index;
+    deltas.push_back(std::exchange(choice.delta, ChoiceDelta()));
+    choice.delta.index = index;
+  }
+  return deltas;
+}
+
+bool GenerationCall::HasDeltas() const {
+  return std::any_of(choices_.begin(), choices_.end(), [](const Choice& c) { return !c.delta.empty(); });
+}
+
+Usage GenerationCall::usage() const {
+  Usage usage;
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const Choice& choice = choices_[i];
+    usage.completion_tokens += choice.num_tokens;
+    if (i % static_cast<std::size_t>(plan_.choices_per_prompt) != 0) continue;
+    usage.prompt_tokens += static_cast<int>(choice.stream->request().prompt.size());
+    usage.cached_tokens += choice.stats.num_cached_tokens;
+  }
+  return usage;
+}
+
+CallMetrics GenerationCall::metrics() const {
+  CallMetrics metrics;
+  TimePoint first_token = TimePoint::max();
+  TimePoint first_scheduled = TimePoint::max();
+  TimePoint finished{};
+  int num_tokens = 0;
+  for (const Choice& choice : choices_) {
+    const RequestStats& stats = choice.stats;
+    num_tokens += choice.num_tokens;
+    finished = std::max(finished, stats.finished);
+    metrics.passes += stats.num_passes;
+    metrics.method = stats.method;
+    metrics.num_spec_steps += stats.num_draft_steps;
+    metrics.num_draft_tokens += stats.num_draft_tokens;
+    metrics.num_accepted_draft_tokens += stats.num_accepted_draft_tokens;
+    if (stats.scheduled == TimePoint{}) continue;
+    first_scheduled = std::min(first_scheduled, stats.scheduled);
+    metrics.queue_time_ms = std::max(metrics.queue_time_ms, Milliseconds(stats.arrival, stats.scheduled));
+    if (stats.first_token != TimePoint{}) first_token = std::min(first_token, stats.first_token);
+  }
+  if (first_token != TimePoint::max()) {
+    metrics.time_to_first_token_ms = Milliseconds(choices_[0].stats.arrival, first_token);
+  }
+  if (first_scheduled != TimePoint::max()) {
+    metrics.generation_time_ms = Milliseconds(first_scheduled, finished);
+  }
+  if (metrics.generation_time_ms > 0)
+    metrics.tokens_per_second = 1000.0 * num_tokens / metrics.generation_time_ms;
+  if (metrics.passes > 0) metrics.tokens_per_pass = static_cast<double>(num_tokens) / metrics.passes;
+  return metrics;
+}
+
+void GenerationCall::Cancel() {
+  for (const Choice& choice : choices_) {
+    if (!choice.ended) plan_.engine->Cancel(choice.stream->request().id);
+  }
+}
+
+}  // namespace reprise

@@ -1,0 +1,172 @@
+#include "server/server.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "server/api_keys.h"
+#include "server/grpc/grpc_server.h"
+#include "server/http/http_api.h"
+#include "server/http/http_server.h"
+#include "server/lifecycle.h"
+#include "server/metrics/metrics.h"
+#include "server/service.h"
+
+namespace reprise {
+namespace {
+
+// How often the gRPC health status is brought up to date.
+constexpr std::chrono::milliseconds kMonitorInterval{200};
+// After the last request has ended in the engine: how long its reply may take to leave.
+constexpr double kFlushSeconds = 5;
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  explicit Impl(const ServerOptions& options)
+      : lifecycle_(options.stall_seconds), service_(options, &lifecycle_, &metrics_) {}
+  ~Impl() { Stop(); }
+
+  Status Start() {
+    const ServerOptions& options = service_.options();
+    RETURN_IF_ERROR(keys_.Load(options.api_key_file));
+    ASSIGN_OR_RETURN(http_, HttpServer::Listen(options.host, options.port, options.limits));
+    api_ = std::make_unique<HttpApi>(&service_, http_.get(), &keys_);
+    http_->Run([this](std::shared_ptr<Exchange> exchange) { api_->Handle(std::move(exchange)); });
+    if (options.grpc_port >= 0) {
+      ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(&service_, &keys_, [this](std::function<void()> task) {
+                         http_->Post(std::move(task));
+                       }));
+    }
+    monitor_ = std::thread([this] { Monitor(); });
+    return OkStatus();
+  }
+
+  void Serve(const Model* model, Engine* engine) {
+    engine_ = engine;
+    service_.Attach(model, engine);
+    WakeMonitor(false);
+  }
+
+  void Fail(const std::string& reason) {
+    lifecycle_.Fail(reason);
+    WakeMonitor(false);
+  }
+
+  bool Drain(double seconds) {
+    const TimePoint deadline =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    lifecycle_.BeginDrain();
+    if (grpc_ != nullptr) grpc_->SetServing(false);
+    http_->BeginDrain();
+    bool all_finished = true;
+    if (engine_ != nullptr) {
+      engine_->BeginDrain();
+      all_finished = engine_->FinishDrain(deadline);
+    }
+    if (!http_->WaitIdle(kFlushSeconds)) LogWarning("some replies could not be sent before the end");
+    return all_finished;
+  }
+
+  void Stop() {
+    if (std::exchange(stopped_, true)) return;
+    WakeMonitor(true);
+    if (monitor_.joinable()) monitor_.join();
+    // gRPC first: its calls end on the network thread.
+    if (grpc_ != nullptr) grpc_->Stop(0.5);
+    if (http_ != nullptr) http_->Stop();
+  }
+
+  const HttpServer& http() const { return *http_; }
+  const GrpcServer* grpc() const { return grpc_.get(); }
+  Metrics* metrics() { return &metrics_; }
+  Status ReloadKeys() { return keys_.Reload(); }
+
+ private:
+  // Keeps gRPC's health service in step, and logs when health changes.
+  void Monitor() {
+    bool healthy = false;
+    std::unique_lock lock(monitor_mutex_);
+    while (!monitor_stop_) {
+      const Status health = lifecycle_.Health();
+      if (health.ok() != healthy) {
+        healthy = health.ok();
+        Log(healthy ? LogLevel::kInfo : LogLevel::kWarning, healthy ? "healthy" : "not healthy",
+            {{"reason", health.message()}});
+        if (grpc_ != nullptr) grpc_->SetServing(healthy);
+      }
+      monitor_wake_.wait_for(lock, kMonitorInterval);
+    }
+  }
+
+  void WakeMonitor(bool stop) {
+    {
+      const std::lock_guard lock(monitor_mutex_);
+      monitor_stop_ |= stop;
+    }
+    monitor_wake_.notify_all();
+  }
+
+  Lifecycle lifecycle_;
+  Metrics metrics_;
+  Service service_;
+  ApiKeys keys_;
+  Engine* engine_ = nullptr;
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<HttpApi> api_;
+  std::unique_ptr<GrpcServer> grpc_;
+  bool stopped_ = false;
+
+  std::mutex monitor_mutex_;
+  std::condition_variable monitor_wake_;
+  bool monitor_stop_ = false;
+  std::thread monitor_;
+};
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
+  auto impl = std::make_unique<Impl>(options);
+  RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+const std::string& Server::http_address() const {
+  return impl_->http().address();
+}
+const std::string& Server::grpc_address() const {
+  static const std::string kNone;
+  return impl_->grpc() == nullptr ? kNone : impl_->grpc()->address();
+}
+int Server::http_port() const {
+  return impl_->http().port();
+}
+int Server::grpc_port() const {
+  return impl_->grpc() == nullptr ? -1 : impl_->grpc()->port();
+}
+EngineObserver* Server::observer() {
+  return impl_->metrics();
+}
+void Server::Serve(const Model* model, Engine* engine) {
+  impl_->Serve(model, engine);
+}
+void Server::Fail(const std::string& reason) {
+  impl_->Fail(reason);
+}
+bool Server::Drain(double seconds) {
+  return impl_->Drain(seconds);
+}
+void Server::Stop() {
+  impl_->Stop();
+}
+Status Server::ReloadKeys() {
+  return impl_->ReloadKeys();
+}
+
+}  // namespace reprise
