@@ -266,7 +266,7 @@ TEST_CASE("config.json: the file itself") {
   CHECK_THAT(LoadModelConfig(dir.path()).status().message(), Catch::Contains("key 'a' twice"));
 }
 
-// The metadata of a small Llama, with one key replaced or left out.
+// The metadata of a small model, with one key replaced or left out.
 std::string GgufModel(const std::string& changed_key, std::uint32_t type, const std::string& value) {
   GgufBuilder builder;
   const auto add_int = [&](const std::string& key, std::uint32_t number) {
@@ -337,6 +337,21 @@ TEST_CASE("GGUF: missing, wrong and unsupported keys are named") {
     CHECK(status.code() == c.code);
     CHECK_THAT(status.message(), Catch::Contains(c.fragment));
   }
+}
+
+TEST_CASE("GGUF: Qwen2 has biases whether or not the file does, so that a lost one is missed") {
+  const TempDir dir;
+  GgufBuilder builder;
+  builder.Add("general.architecture", kString, GgufString("qwen2"));
+  for (const char* key : {"block_count", "context_length", "embedding_length", "feed_forward_length",
+                          "attention.head_count", "vocab_size"}) {
+    builder.Add(std::string("qwen2.") + key, kU32, U32(key == std::string("embedding_length") ? 64 : 2));
+  }
+  builder.Add("qwen2.attention.layer_norm_rms_epsilon", kF32, Bytes(1e-6f));
+  const auto config = LoadModelConfig(dir.Write("model.gguf", builder.Build()));
+  INFO(config.status().ToString());
+  REQUIRE(config.ok());
+  CHECK(config->attention_bias);
 }
 
 TEST_CASE("GGUF: a scaling factor without a type is linear") {

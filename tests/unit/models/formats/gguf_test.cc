@@ -212,7 +212,7 @@ TEST_CASE("GGUF: lying tensors are refused") {
       {"not a multiple of the alignment", [](GgufBuilder& b) { b.AddTensor("t", {1}, 0, 4); }},
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {9}, 0, 0); }},
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1}, 0, 32); }},
-      {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1}, 0, kHuge - 31); }},
+      {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {8}, 0, kHuge - 31); }},
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1ull << 61}, 0, 0); }},
   };
   for (const Case& c : cases) {
