@@ -76,7 +76,7 @@ void Scheduler::PlanRunning(BatchPlan* plan) {
     }
     const int tokens_left = plan->token_budget_left - decodes_left;
     if (for_short_prefills < 0) {
-      for_short_prefills = ShortPrefillTokens(tokens_left / 2, sequence->request->priority);
+      for_short_prefills = HasSeat() ? ShortPrefillTokens(tokens_left / 2, sequence->request->priority) : 0;
     }
     const int length = ChunkLength(*sequence, sequence->num_computed, tokens_left - for_short_prefills,
                                    RowsLeft(*plan) - decodes_left);
@@ -167,10 +167,9 @@ void Scheduler::ExtendChunks(BatchPlan* plan) {
 // Tokens of the waiting sequences that could start next and be computed whole within `limit`, as long as
 // their priority is not behind the given one.
 int Scheduler::ShortPrefillTokens(int limit, int priority) const {
-  int seats = max_running_ - num_running();
   int total = 0;
   for (const Sequence* sequence : waiting_) {
-    if (seats-- == 0 || sequence->request->priority > priority) break;
+    if (sequence->request->priority > priority) break;
     if (total + sequence->num_pending() > limit) break;
     total += sequence->num_pending();
   }
@@ -183,7 +182,7 @@ int Scheduler::ChunkLength(const Sequence& sequence, int num_computed, int max_t
   const int pending = static_cast<int>(sequence.tokens.size()) - num_computed;
   const int length = std::min(pending, max_tokens);
   if (NeedsPromptRows(sequence)) {
-    const int starts = std::min(static_cast<int>(waiting_.size()), max_running_ - num_running());
+    const int starts = std::min(static_cast<int>(waiting_.size()), config_.max_num_seqs - num_running());
     return std::min(length, max_rows - std::min(max_rows / 2, starts));
   }
   return length == pending && max_rows == 0 ? length - 1 : length;

@@ -1,6 +1,5 @@
 #include "scheduler/scheduler.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,10 +8,9 @@
 namespace reprise {
 
 Scheduler::Scheduler(const SchedulerConfig& config)
-    : config_(config),
-      max_running_(std::min(config.max_num_seqs, config.max_num_batched_tokens)),
-      blocks_(config.num_blocks, config.block_size, config.enable_prefix_cache) {
-  REPRISE_CHECK(config.block_size > 0 && max_running_ > 0 && config.max_model_len > 0);
+    : config_(config), blocks_(config.num_blocks, config.block_size, config.enable_prefix_cache) {
+  REPRISE_CHECK(config.block_size > 0 && config.max_model_len > 0 && config.max_num_seqs > 0 &&
+                config.max_num_batched_tokens > 0);
   REPRISE_CHECK(config.max_num_logit_rows >= config.max_num_seqs);
   REPRISE_CHECK(blocks_.BlocksFor(config.max_model_len) <= config.num_blocks);
 }
@@ -43,7 +41,7 @@ Status Scheduler::Admit(std::shared_ptr<const Request> request) {
 
 void Scheduler::Enqueue(Sequence* sequence) {
   const Request& request = *sequence->request;
-  if (request.choice > 0 && sequence->num_preemptions == 0) {
+  if (request.choice > 0) {
     const Sequence* leader = Find(request.group);
     if (leader != nullptr && leader->num_generated() == 0) {
       held_[request.group].push_back(sequence);

@@ -20,7 +20,7 @@ struct SchedulerConfig {
   int num_blocks = 0;
   int block_size = 16;
   int max_num_seqs = 64;             // sequences in one step
-  int max_num_batched_tokens = 512;  // tokens in one step; also bounds the sequences running
+  int max_num_batched_tokens = 512;  // tokens in one step
   int max_num_logit_rows = 256;      // rows of logits in one step; at least max_num_seqs
   int max_model_len = 0;             // prompt + generated
   bool enable_prefix_cache = true;
@@ -110,7 +110,7 @@ class Scheduler {
   };
 
   // scheduler.cc: the queues.
-  bool HasSeat() const { return num_running() < max_running_; }
+  bool HasSeat() const { return num_running() < config_.max_num_seqs; }
   void Enqueue(Sequence* sequence);
   void ReleaseHeldChoices(RequestId group);
   void End(Sequence* sequence);
@@ -131,7 +131,6 @@ class Scheduler {
   CommitOutcome CommitItem(const ScheduledSequence& item, const AcceptedTokens& accepted);
 
   SchedulerConfig config_;
-  int max_running_;  // so few that each can have a token in every step
   BlockManager blocks_;
   std::uint64_t next_order_ = 0;
 

@@ -85,7 +85,7 @@ void Simulation::CheckIdle() const {
 // A choice that has to wait for the prompt of its group's first.
 bool Simulation::IsHeld(const Sequence& sequence) const {
   const Request& request = *sequence.request;
-  if (request.choice == 0 || sequence.num_preemptions > 0) return false;
+  if (request.choice == 0) return false;
   const Sequence* leader = scheduler_.Find(request.group);
   return leader != nullptr && leader->num_generated() == 0;
 }

@@ -36,6 +36,22 @@ TEST_CASE("A stop token ends the sequence and is its last", "[scheduler][S21]") 
   CHECK(h.scheduler.idle());
 }
 
+TEST_CASE("What was accepted behind a stop token is neither kept nor cached", "[scheduler][S7][S21]") {
+  Harness h(MakeConfig(16, 4, 32));
+  Request request = MakeRequest(1, Tokens(3), 10);
+  request.stop_token_ids = {9};
+  REQUIRE(h.Admit(request).ok());
+  h.Step();
+  BatchPlan plan = h.scheduler.Plan();
+  h.scheduler.ReserveDrafts(&plan, std::vector<int>{4});
+  const std::vector<BlockId> table = plan.items[0].sequence->block_table;
+  REQUIRE(table.size() == 2);
+  CHECK(h.Commit(plan, {20, 9, 21, 22, 23}).front().num_kept == 2);
+  CHECK(plan.items[0].sequence->tokens.size() == 6);
+  CHECK(h.scheduler.block_pool().cached(table[0]));
+  CHECK_FALSE(h.scheduler.block_pool().cached(table[1]));
+}
+
 TEST_CASE("No stop token ends a sequence within its first min_tokens", "[scheduler][S21]") {
   Harness h(MakeConfig(16, 4, 32));
   Request request = MakeRequest(1, Tokens(3), 10);
