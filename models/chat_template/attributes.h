@@ -1,0 +1,29 @@
+// Access to the attributes, elements and slices of values, by the rules of Jinja's sandbox: what is missing,
+// private or would change a value is undefined.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/status.h"
+#include "models/chat_template/runtime.h"
+#include "models/chat_template/value.h"
+
+namespace reprise::chat_template {
+
+// The value under a key, or null.
+const Value* FindKey(const Dict& dict, std::string_view key);
+
+Value MakeUndefined(std::string reason);
+
+// value.name: a method first, then an element.
+Result<Value> GetAttribute(Runtime& runtime, const Value& value, std::string_view name);
+// value[index]: an element first, then a method.
+Result<Value> GetElement(Runtime& runtime, const Value& value, const Value& index);
+// value[start:stop:step]; each bound is an integer or None.
+Result<Value> GetSlice(Runtime& runtime, const Value& value, const Value& start, const Value& stop,
+                       const Value& step);
+// What filters take as `attribute`: an integer, or names and integers separated by dots.
+Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path);
+
+}  // namespace reprise::chat_template
