@@ -82,7 +82,7 @@ def finish(trainer: Trainer, command: str) -> Results:
     export(trainer.model, corpus.tokenizer, folder, card="")
     model = load_exported(folder)
     window = settings.lengths.longest
-    result = held_out_loss(model, corpus.held_out, window)
+    result = held_out_loss(model, corpus.held_out, window, settings.test_tokens)
     tokens_per_byte = len(corpus.held_out) / corpus.facts["held_out_bytes"]
     end = end_of_text_id(corpus.tokenizer)
     results = Results(
@@ -92,7 +92,8 @@ def finish(trainer: Trainer, command: str) -> Results:
         epochs=position.step / trainer.batches.batches_in_epoch,
         active_seconds=position.active_seconds,
         window=window,
-        held_out_tokens=result.tokens,
+        held_out_tokens=len(corpus.held_out),
+        tested_tokens=result.tokens,
         held_out_loss=result.loss,
         perplexity=result.perplexity,
         bits_per_byte=result.loss * tokens_per_byte / math.log(2),

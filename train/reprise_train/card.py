@@ -9,7 +9,7 @@ from reprise_train.report import duration
 
 @dataclass(frozen=True)
 class Results:
-    """The figures of a finished run. Losses are nats a token, of the exported bf16 weights on all held-out text."""
+    """The figures of a finished run. Losses are nats a token, of the exported bf16 weights on held-out text."""
 
     parameters: int
     steps: int
@@ -18,6 +18,7 @@ class Results:
     active_seconds: float
     window: int
     held_out_tokens: int
+    tested_tokens: int
     held_out_loss: float
     perplexity: float
     bits_per_byte: float
@@ -79,7 +80,8 @@ warm-up, cosine to {settings["min_lr"]:g}; weight decay {settings["weight_decay"
 
 ## Quality
 
-These weights on all {results.held_out_tokens} held-out tokens, in windows of {results.window} from a fresh start:
+These weights on {results.tested_tokens} of the {results.held_out_tokens} held-out tokens, in windows of {results.window} that start afresh,
+evenly spaced:
 
 | loss, nats a token | perplexity | bits a byte |
 |---|---|---|

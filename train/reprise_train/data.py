@@ -40,8 +40,9 @@ class Book:
 
     @property
     def title(self) -> str:
-        """The first paragraph on one line, at most 60 characters."""
-        return " ".join(self.paragraphs[0].split())[:60]
+        """The first heading of some length, or else the first paragraph, on one line; at most 60 characters."""
+        headings = (p for p in self.paragraphs[:40] if is_heading(p) and len(p) >= 8)
+        return " ".join(next(headings, self.paragraphs[0]).split())[:60]
 
     @property
     def size(self) -> int:

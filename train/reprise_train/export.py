@@ -117,6 +117,7 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         for name, weight in model.named_parameters()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # the library makes it readable by its owner only
     tokenizer.save(os.fspath(folder / "tokenizer.json"), pretty=True)
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

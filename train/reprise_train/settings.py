@@ -32,6 +32,7 @@ class Settings:
     eval_steps: int
     log_steps: int
     checkpoint_minutes: float
+    test_tokens: int | None
     bf16: bool
     compile: bool
 
@@ -52,8 +53,8 @@ class Settings:
             raise UsageError("--held-out must be between 0 and 1")
         if not 0 <= self.min_lr <= self.lr or self.lr <= 0:
             raise UsageError("--lr must be above 0 and --min-lr between 0 and --lr")
-        for name in ("eval_steps", "log_steps"):
-            if getattr(self, name) < 1:
+        for name in ("eval_steps", "log_steps", "test_tokens"):
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
 
     def identity(self) -> dict:
@@ -127,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--log-steps", type=int, default=20, help="steps between log records")
     add("--eval-steps", type=int, default=200, help="steps between looks at held-out text")
     add("--checkpoint-minutes", type=float, default=3, help="minutes between checkpoints")
+    add("--test-tokens", type=int, metavar="N", help="held-out tokens of the final figures; all if not given")
     return parser
 
 
@@ -158,6 +160,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
         eval_steps=options.eval_steps,
         log_steps=options.log_steps,
         checkpoint_minutes=options.checkpoint_minutes,
+        test_tokens=options.test_tokens,
         bf16=not options.fp32,
         compile=options.compile,
     )
