@@ -41,14 +41,15 @@ REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&sc
     }
   }
   const Vec scale = Set(work.scale);
+  REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    REPRISE_UNROLL
     for (int i = 0; i < kTiles; ++i) Store(scores[r] + kKeyTile * (tile + i), Mul(sum[r][i], scale));
   }
 }
 
 // Turns the scores of one row into weights, zero outside its range; writes its maximum and sum.
-REPRISE_INLINE void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile,
-                            float* scores) {
+void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, float* scores) {
   const int first = work.first[r];
   const int last = work.last[r];
   Vec maximum = Set(kNoScore);
@@ -95,7 +96,9 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
       for (int i = 0; i < kVecs; ++i) sum[r][i] = Fma(weight, value[i], sum[r][i]);
     }
   }
+  REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    REPRISE_UNROLL
     for (int i = 0; i < kVecs; ++i) Store(work.state.values + r * work.state.stride + d + 16 * i, sum[r][i]);
   }
 }

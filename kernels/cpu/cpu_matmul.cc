@@ -16,6 +16,11 @@ constexpr std::ptrdiff_t kPrefetchBytes = 8192;
 // Activations up to this many elements are prepared by the caller alone: starting a loop costs more.
 constexpr int kSerialElements = 4096;
 
+// Groups a thread takes at a time: few enough to share the work evenly, but every taking waits for the output
+// that was just written.
+constexpr int kPiecesPerThread = 12;
+constexpr int kMaxPieceGroups = 16;
+
 constexpr std::size_t kSumFloats = static_cast<std::size_t>(kPassRows + kMaxPanelRows) * kTileRows;
 
 std::size_t PanelBytesPerTileRow(ActivationKind kind) {
@@ -34,19 +39,10 @@ std::size_t TileOffset(const TileLayout& layout, int tile) {
          static_cast<std::size_t>(tile / kSuperBlockTiles) * layout.header_bytes;
 }
 
-void WriteOut(const MatMulArgs& args, const float* sums, int first_column, int columns, int first_row,
-              int rows) {
-  for (int r = 0; r < rows; ++r, sums += kTileRows) {
-    float* out = args.out.row(first_row + r) + first_column;
-    const float* bias = args.bias == nullptr ? nullptr : args.bias + first_column;
-    if (bias == nullptr && !args.accumulate) {
-      std::memcpy(out, sums, sizeof(float) * columns);
-      continue;
-    }
-    for (int n = 0; n < columns; ++n) {
-      const float sum = bias == nullptr ? sums[n] : sums[n] + bias[n];
-      out[n] = args.accumulate ? out[n] + sum : sum;
-    }
+void FetchOutput(const MatrixView& out, int first_row, int rows, int column) {
+  for (int r = 0; r < rows; ++r) {
+    __builtin_prefetch(out.row(first_row + r) + column, 1);
+    __builtin_prefetch(out.row(first_row + r) + column + 16, 1);
   }
 }
 
@@ -128,45 +124,59 @@ void CpuMatMul::WriteRow(const MatMulArgs& args, int row, int thread) const {
   }
 }
 
-void CpuMatMul::MultiplyChunk(const CpuWeight::Part& part, const std::byte* tiles, int first_tile,
-                              int last_tile, const Pass& pass, float* sums) const {
+// Where the sums of panel rows go: straight to the output if nothing else happens to them and all 32 columns
+// exist, otherwise to the thread's scratch.
+CpuMatMul::SumsTarget CpuMatMul::TargetOf(const MatMulArgs& args, const CpuWeight::Part& part, int group,
+                                          int thread) const {
+  const int columns = std::min(kTileRows, part.rows - group * kTileRows);
+  const bool direct = columns == kTileRows && args.bias == nullptr && !args.accumulate;
+  return {direct, part.first_row + group * kTileRows, columns, ThreadSums(thread)};
+}
+
+void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& part, const std::byte* group,
+                              Chunk chunk, const Pass& pass, const SumsTarget& target) const {
   const TileLayout& layout = GetTileLayout(part.type);
   const PanelSet& set = *pass.set;
-  const int type = static_cast<int>(part.type);
   const int panels = pass.last - pass.first;
-  const std::byte* chunk = tiles + TileOffset(layout, first_tile);
+  const std::byte* tiles = group + TileOffset(layout, chunk.first_tile);
   // One panel: it streams, and fetches some way ahead. Several: each fetches its part of the next chunk, so
   // that memory never idles while the weights at hand are multiplied.
-  const std::byte* fetch =
-      chunk + (panels == 1 ? kPrefetchBytes
-                           : static_cast<std::ptrdiff_t>(TileOffset(layout, last_tile) -
-                                                         TileOffset(layout, first_tile)));
+  const std::byte* fetch = panels == 1 ? tiles + kPrefetchBytes : group + TileOffset(layout, chunk.last_tile);
   const int tile_lines = layout.tile_bytes / 64;
-  const int lines = (tile_lines + panels - 1) / panels;
-  int left = tile_lines;
+  int lines_left = tile_lines;
   for (int p = pass.first; p < pass.last; ++p) {
     const int rows = set.Rows(p);
-    const std::byte* panel = set.Panel(p) + PanelBytesPerTileRow(set.kind) * rows * first_tile;
-    const int mine = std::min(lines, left);
-    kernels_.matmul[type][rows](chunk, last_tile - first_tile, panel, sums, first_tile > 0, {fetch, mine});
-    left -= mine;
-    fetch += static_cast<std::ptrdiff_t>(mine) * 64 * (last_tile - first_tile);
-    sums += rows * kTileRows;
+    const int row = set.FirstRow(p);
+    const std::byte* panel = set.Panel(p) + PanelBytesPerTileRow(set.kind) * rows * chunk.first_tile;
+    const int lines = std::min((tile_lines + panels - 1) / panels, lines_left);
+    lines_left -= lines;
+    // Sums that wait for further chunks need room of their own; others are written out at once.
+    float* sums = target.direct
+                      ? args.out.row(row) + target.column
+                      : target.scratch + (chunk.only ? 0 : (row - set.FirstRow(pass.first)) * kTileRows);
+    if (chunk.last && !target.direct) FetchOutput(args.out, row, rows, target.column);
+    kernels_.matmul[static_cast<int>(part.type)][rows](tiles, chunk.last_tile - chunk.first_tile, panel, sums,
+                                                       target.direct ? args.out.stride : kTileRows,
+                                                       chunk.first_tile > 0, {fetch, lines});
+    fetch += static_cast<std::ptrdiff_t>(lines) * 64 * (chunk.last_tile - chunk.first_tile);
+    if (chunk.last && !target.direct) {
+      kernels_.write_sums({sums, rows, target.columns,
+                           args.bias == nullptr ? nullptr : args.bias + target.column, args.accumulate,
+                           args.out.row(row) + target.column, args.out.stride});
+    }
   }
 }
 
 void CpuMatMul::MultiplyGroup(const MatMulArgs& args, const CpuWeight::Part& part, int group,
                               const Pass& pass, int thread) const {
-  const PanelSet& set = *pass.set;
   const int tiles = static_cast<int>(row_floats_) / kTileColumns;
-  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : kChunkTiles;
-  float* sums = ThreadSums(thread);
-  for (int first = 0; first < tiles; first += chunk_tiles)
-    MultiplyChunk(part, part.group(group), first, std::min(tiles, first + chunk_tiles), pass, sums);
-  const int first_row = set.FirstRow(pass.first);
-  const int end_row = set.FirstRow(pass.last - 1) + set.Rows(pass.last - 1);
-  WriteOut(args, sums, part.first_row + group * kTileRows, std::min(kTileRows, part.rows - group * kTileRows),
-           first_row, end_row - first_row);
+  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : std::min(tiles, kChunkTiles);
+  const SumsTarget target = TargetOf(args, part, group, thread);
+  for (int first = 0; first < tiles; first += chunk_tiles) {
+    const int last = std::min(tiles, first + chunk_tiles);
+    MultiplyChunk(args, part, part.group(group), {first, last, chunk_tiles == tiles, last == tiles}, pass,
+                  target);
+  }
 }
 
 Status CpuMatMul::Run(const MatMulArgs& args) {
@@ -178,8 +188,10 @@ Status CpuMatMul::Run(const MatMulArgs& args) {
   threads_.ParallelFor(args.x.rows, grain, [&](int begin, int end, int thread) {
     for (int row = begin; row < end; ++row) WriteRow(args, row, thread);
   });
+  const int piece =
+      std::clamp(weight.num_groups() / (kPiecesPerThread * threads_.num_threads()), 1, kMaxPieceGroups);
   for (int done = 0; done < args.x.rows; done += kPassRows) {
-    threads_.ParallelFor(weight.num_groups(), 1, [&](int begin, int end, int thread) {
+    threads_.ParallelFor(weight.num_groups(), piece, [&](int begin, int end, int thread) {
       for (int g = begin; g < end; ++g) {
         const CpuWeight::Part& part = weight.PartOfGroup(g);
         const PanelSet& set = sets_[set_of_part_[&part - weight.parts().data()]];

@@ -43,13 +43,28 @@ class CpuMatMul {
     int last;
   };
 
+  // Tiles [first_tile, last_tile) of a group.
+  struct Chunk {
+    int first_tile;
+    int last_tile;
+    bool only;
+    bool last;
+  };
+  struct SumsTarget {
+    bool direct;     // into the output
+    int column;      // of the output
+    int columns;     // that exist
+    float* scratch;  // [rows of a pass][32]
+  };
+
   Status Prepare(const MatMulArgs& args);
   PanelSet MakePanelSet(WeightType type, int rows, int tiles) const;
   void WriteRow(const MatMulArgs& args, int row, int thread) const;
   void MultiplyGroup(const MatMulArgs& args, const CpuWeight::Part& part, int group, const Pass& pass,
                      int thread) const;
-  void MultiplyChunk(const CpuWeight::Part& part, const std::byte* tiles, int first_tile, int last_tile,
-                     const Pass& pass, float* sums) const;
+  void MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& part, const std::byte* group, Chunk chunk,
+                     const Pass& pass, const SumsTarget& target) const;
+  SumsTarget TargetOf(const MatMulArgs& args, const CpuWeight::Part& part, int group, int thread) const;
   float* ThreadSums(int thread) const;
   float* ThreadRow(int thread) const;
 

@@ -1,4 +1,4 @@
-// Norms, activation and rotary embedding.
+// Norms, activation, rotary embedding and the last additions of a matmul.
 
 // Sixteen partial sums, lane k % 16, ascending; then Sum's tree.
 REPRISE_INLINE float SumOfSquares(const float* x, int n) {
@@ -46,5 +46,19 @@ void Rotate(const RotateHead& head) {
     const Vec sin = LoadPartial(head.sin + i, n);
     StorePartial(head.out + i, Sub(Mul(a, cos), Mul(b, sin)), n);
     StorePartial(head.out + half + i, Add(Mul(b, cos), Mul(a, sin)), n);
+  }
+}
+
+void WriteSums(const SumsToOutput& work) {
+  const float* sums = work.sums;
+  float* out = work.out;
+  for (int r = 0; r < work.rows; ++r, sums += kTileRows, out += work.stride) {
+    for (int n = 0; n < work.columns; n += 16) {
+      const int left = work.columns - n;
+      Vec sum = Load(sums + n);
+      if (work.bias != nullptr) sum = Add(sum, LoadPartial(work.bias + n, left));
+      if (work.accumulate) sum = Add(LoadPartial(out + n, left), sum);
+      StorePartial(out + n, sum, left);
+    }
   }
 }

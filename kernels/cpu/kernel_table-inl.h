@@ -38,6 +38,7 @@ constexpr KernelTable MakeKernelTable(const char* name) {
   AddType<WeightType::kQ6_K>(&table);
   table.rms_norm = RmsNorm;
   table.silu_mul = SiluMul;
+  table.write_sums = WriteSums;
   table.write_panel_row = WritePanelRow;
   table.rotate_head = Rotate;
   table.attend = Attend;

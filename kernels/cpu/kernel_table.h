@@ -22,10 +22,21 @@ struct Prefetch {
   int lines = 0;
 };
 
-// sums[r][n] (+)= sum over `tile_count` tiles of panel row r times weight row n; sums is [panel rows][32].
+// sums[r * stride + n] = sum over `tile_count` tiles of panel row r times weight row n, for 32 weight rows.
 // `resume` continues the sums found there: cutting a row's tiles in several calls changes no bit.
 using MatMulKernel = void (*)(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
-                              bool resume, Prefetch prefetch);
+                              std::ptrdiff_t stride, bool resume, Prefetch prefetch);
+
+// What is left to do with the sums of some rows [rows][kTileRows].
+struct SumsToOutput {
+  const float* sums = nullptr;
+  int rows = 0;
+  int columns = 0;              // of the 32
+  const float* bias = nullptr;  // [columns] or nullptr
+  bool accumulate = false;      // add to what `out` holds
+  float* out = nullptr;
+  std::ptrdiff_t stride = 0;
+};
 
 // A panel holds up to kMaxPanelRows activation rows; for each tile of 32 columns, with R rows:
 //   kFloat                  float [32][R]
@@ -101,6 +112,8 @@ struct KernelTable {
   void (*rms_norm)(const RmsNormRow& row) = nullptr;
   // out[i] = silu(gate[i]) * up[i]
   void (*silu_mul)(const float* gate, const float* up, int n, float* out) = nullptr;
+  // out (+)= sums + bias
+  void (*write_sums)(const SumsToOutput& work) = nullptr;
   // Writes x [32 * tiles] into its panel.
   void (*write_panel_row)(const PanelRow& target, const float* x, int tiles) = nullptr;
   void (*rotate_head)(const RotateHead& head) = nullptr;

@@ -171,13 +171,15 @@ REPRISE_INLINE void MultiplyQuarter(const std::byte* header, const std::byte* ti
 // kQuarters of the tile at once, from quarter `first`.
 template <WeightType kType, int kRows, int kQuarters>
 REPRISE_INLINE void MultiplyQuarters(const std::byte* tiles, int tile_count, const std::byte* panel,
-                                     float* sums, bool resume, int first, Prefetch prefetch) {
+                                     float* sums, std::ptrdiff_t stride, bool resume, int first,
+                                     Prefetch prefetch) {
   constexpr TileLayout kLayout = kTileLayout<kType>;
   constexpr int kPanelTileBytes = (kLayout.activation == ActivationKind::kTwoHalves ? 44 : 40) * kRows;
   __m256 sum[kQuarters][kRows];
-  for (int i = 0; i < kQuarters; ++i)
-    for (int r = 0; r < kRows; ++r)
-      sum[i][r] = resume ? _mm256_loadu_ps(sums + 32 * r + 8 * (first + i)) : _mm256_setzero_ps();
+  REPRISE_UNROLL
+  for (int i = 0; i < kQuarters; ++i) REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r)
+    sum[i][r] = resume ? _mm256_loadu_ps(sums + stride * r + 8 * (first + i)) : _mm256_setzero_ps();
   const std::byte* header = nullptr;
   for (int t = 0; t < tile_count; ++t, tiles += kLayout.tile_bytes, panel += kPanelTileBytes) {
     FetchLines(&prefetch);
@@ -190,15 +192,17 @@ REPRISE_INLINE void MultiplyQuarters(const std::byte* tiles, int tile_count, con
     REPRISE_UNROLL
     for (int i = 0; i < kQuarters; ++i) MultiplyQuarter<kType>(header, tiles, first + i, panel, sum[i]);
   }
-  for (int i = 0; i < kQuarters; ++i)
-    for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(sums + 32 * r + 8 * (first + i), sum[i][r]);
+  REPRISE_UNROLL
+  for (int i = 0; i < kQuarters; ++i) REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(sums + stride * r + 8 * (first + i), sum[i][r]);
 }
 
 template <WeightType kType, int kRows>
-void MatMulAvx2(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums, bool resume,
-                Prefetch prefetch) {
+void MatMulAvx2(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
+                std::ptrdiff_t stride, bool resume, Prefetch prefetch) {
+  FetchForWriting<kRows>(sums, stride);
   constexpr int kQuarters = kRows == 1 ? 4 : 2;
-  MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, resume, 0, prefetch);
+  MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, stride, resume, 0, prefetch);
   for (int first = kQuarters; first < 4; first += kQuarters)
-    MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, resume, first, {});
+    MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, stride, resume, first, {});
 }

@@ -6,9 +6,19 @@ REPRISE_INLINE void FetchLines(Prefetch* prefetch) {
     _mm_prefetch(reinterpret_cast<const char*>(prefetch->address), _MM_HINT_T0);
 }
 
+// The sums' cache lines are fetched while they are computed: the other cores had them last.
+template <int kRows>
+REPRISE_INLINE void FetchForWriting(const float* sums, std::ptrdiff_t stride) {
+  for (int r = 0; r < kRows; ++r) {
+    _m_prefetchw(const_cast<float*>(sums + stride * r));
+    _m_prefetchw(const_cast<float*>(sums + stride * r + 16));
+  }
+}
+
 // Weights of columns 2i and 2i+1: 32 rows each.
 template <WeightType kType>
 REPRISE_INLINE void LoadColumnPair(const std::byte* tile, int i, Vec (&even)[2], Vec (&odd)[2]) {
+  REPRISE_UNROLL
   for (int h = 0; h < 2; ++h) {
     if constexpr (kType == WeightType::kBF16) {
       LoadBf16Pairs(tile + 128 * i + 64 * h, &even[h], &odd[h]);
@@ -23,12 +33,14 @@ REPRISE_INLINE void LoadColumnPair(const std::byte* tile, int i, Vec (&even)[2],
 }
 
 template <WeightType kType, int kRows>
-void MatMulFloat(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums, bool resume,
-                 Prefetch prefetch) {
+void MatMulFloat(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
+                 std::ptrdiff_t stride, bool resume, Prefetch prefetch) {
+  FetchForWriting<kRows>(sums, stride);
   Vec sum[kRows][2];
+  REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = resume ? Load(sums + 32 * r) : Zero();
-    sum[r][1] = resume ? Load(sums + 32 * r + 16) : Zero();
+    sum[r][0] = resume ? Load(sums + stride * r) : Zero();
+    sum[r][1] = resume ? Load(sums + stride * r + 16) : Zero();
   }
   const auto* x = reinterpret_cast<const float*>(panel);
   for (int t = 0; t < tile_count; ++t, tiles += kTileLayout<kType>.tile_bytes) {
@@ -50,8 +62,9 @@ void MatMulFloat(const std::byte* tiles, int tile_count, const std::byte* panel,
       }
     }
   }
+  REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    Store(sums + 32 * r, sum[r][0]);
-    Store(sums + 32 * r + 16, sum[r][1]);
+    Store(sums + stride * r, sum[r][0]);
+    Store(sums + stride * r + 16, sum[r][1]);
   }
 }

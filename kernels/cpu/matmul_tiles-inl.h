@@ -14,7 +14,7 @@ REPRISE_INLINE void UnpackLine(const std::byte* codes, std::byte* lines) {
 // sums[r][16h..] += scaled dots of half kHalf of the columns.
 template <WeightType kType, int kRows, int kHalf>
 REPRISE_INLINE void AddTileDots(const std::byte* header, const std::byte* tile, const std::byte* q,
-                                const std::int32_t (&dots)[2][16][16], float* sums) {
+                                const std::int32_t (&dots)[2][16][16], float* sums, std::ptrdiff_t stride) {
   constexpr TileLayout kLayout = kTileLayout<kType>;
   for (int h = 0; h < 2; ++h) {
     const __m512 scale = TileScales<kType, kHalf>(header, tile, h);
@@ -23,25 +23,28 @@ REPRISE_INLINE void AddTileDots(const std::byte* header, const std::byte* tile, 
       if constexpr (!kLayout.has_min)
         dot = _mm512_add_epi32(dot, BroadcastInt(q + (36 + 4 * kHalf) * kRows + 4 * r));
       const __m512 both = _mm512_mul_ps(scale, BroadcastFloat(q + 32 * kRows + 4 * r));
-      __m512 sum = _mm512_loadu_ps(sums + 32 * r + 16 * h);
+      __m512 sum = _mm512_loadu_ps(sums + stride * r + 16 * h);
       sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), both, sum);
       if constexpr (kLayout.has_min)
         sum = _mm512_fmadd_ps(TileMinimums<kType>(header, tile, h), BroadcastFloat(q + 36 * kRows + 4 * r),
                               sum);
-      _mm512_storeu_ps(sums + 32 * r + 16 * h, sum);
+      _mm512_storeu_ps(sums + stride * r + 16 * h, sum);
     }
   }
 }
 
 template <WeightType kType, int kRows>
-void MatMulTiles(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums, bool resume,
-                 Prefetch prefetch) {
+void MatMulTiles(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
+                 std::ptrdiff_t stride, bool resume, Prefetch prefetch) {
   constexpr TileLayout kLayout = kTileLayout<kType>;
   constexpr bool kTwoHalves = kLayout.activation == ActivationKind::kTwoHalves;
   constexpr int kPanelTileBytes = (kTwoHalves ? 44 : 40) * kRows;
+  FetchForWriting<kRows>(sums, stride);
   alignas(64) std::byte unpacked[1024];
   alignas(64) std::int32_t dots[2][16][16];
-  if (!resume) __builtin_memset(sums, 0, sizeof(float) * kRows * 32);
+  if (!resume) {
+    for (int r = 0; r < kRows; ++r) __builtin_memset(sums + stride * r, 0, sizeof(float) * 32);
+  }
   Tiles::Begin();
   const std::byte* header = nullptr;
   for (int t = 0; t < tile_count; ++t, tiles += kLayout.tile_bytes, panel += kPanelTileBytes) {
@@ -62,12 +65,12 @@ void MatMulTiles(const std::byte* tiles, int tile_count, const std::byte* panel,
     }
     if constexpr (kTwoHalves) {
       Tiles::DotHalf(panel, lines, dots);
-      AddTileDots<kType, kRows, 0>(header, tiles, panel, dots, sums);
+      AddTileDots<kType, kRows, 0>(header, tiles, panel, dots, sums, stride);
       Tiles::DotHalf(panel + 16, lines + 512, dots);
-      AddTileDots<kType, kRows, 1>(header, tiles, panel, dots, sums);
+      AddTileDots<kType, kRows, 1>(header, tiles, panel, dots, sums, stride);
     } else {
       Tiles::Dot(panel, lines, dots);
-      AddTileDots<kType, kRows, 0>(header, tiles, panel, dots, sums);
+      AddTileDots<kType, kRows, 0>(header, tiles, panel, dots, sums, stride);
     }
   }
   Tiles::End();

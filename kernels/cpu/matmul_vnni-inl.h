@@ -151,15 +151,16 @@ REPRISE_INLINE void MultiplyTile(const std::byte* header, const std::byte* tile,
 }
 
 template <WeightType kType, int kRows>
-void MatMulVnni(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums, bool resume,
-                Prefetch prefetch) {
+void MatMulVnni(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
+                std::ptrdiff_t stride, bool resume, Prefetch prefetch) {
   constexpr TileLayout kLayout = kTileLayout<kType>;
   constexpr int kPanelTileBytes = (kLayout.activation == ActivationKind::kTwoHalves ? 44 : 40) * kRows;
+  FetchForWriting<kRows>(sums, stride);
   __m512 sum[kRows][2];
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = resume ? _mm512_loadu_ps(sums + 32 * r) : _mm512_setzero_ps();
-    sum[r][1] = resume ? _mm512_loadu_ps(sums + 32 * r + 16) : _mm512_setzero_ps();
+    sum[r][0] = resume ? _mm512_loadu_ps(sums + stride * r) : _mm512_setzero_ps();
+    sum[r][1] = resume ? _mm512_loadu_ps(sums + stride * r + 16) : _mm512_setzero_ps();
   }
   const std::byte* header = nullptr;
   for (int t = 0; t < tile_count; ++t, tiles += kLayout.tile_bytes, panel += kPanelTileBytes) {
@@ -174,7 +175,7 @@ void MatMulVnni(const std::byte* tiles, int tile_count, const std::byte* panel, 
   }
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    _mm512_storeu_ps(sums + 32 * r, sum[r][0]);
-    _mm512_storeu_ps(sums + 32 * r + 16, sum[r][1]);
+    _mm512_storeu_ps(sums + stride * r, sum[r][0]);
+    _mm512_storeu_ps(sums + stride * r + 16, sum[r][1]);
   }
 }
