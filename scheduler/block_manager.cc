@@ -38,8 +38,6 @@ void BlockManager::Trim(Sequence* sequence) {
 
 void BlockManager::Release(Sequence* sequence) {
   sequence->num_computed = 0;
-  sequence->num_cached_blocks = 0;
-  sequence->prefix_id = kEmptyPrefix;
   Trim(sequence);
 }
 

@@ -45,7 +45,7 @@ class BlockManager {
   // logits.
   PrefixMatch MatchPrefix(Sequence* sequence) const;
 
-  // Starts an empty table with the blocks of a match that was made just now.
+  // Starts an empty table with the blocks, maybe none, of a match that was made just now.
   void AttachPrefix(Sequence* sequence, const PrefixMatch& match);
 
   // Makes blocks that became full of computed tokens findable.

@@ -27,6 +27,28 @@ TEST_CASE("A prompt's full blocks are computed once", "[scheduler][S4]") {
   CHECK(h.scheduler.block_pool().num_used() == 4);
 }
 
+TEST_CASE("What follows a shared prefix is shared in turn", "[scheduler][S4]") {
+  Harness h(MakeConfig(64, 4, 32));
+  REQUIRE(h.Admit(MakeRequest(1, Tokens(9), 1)).ok());
+  h.RunUntilIdle();
+  for (const int expected_hits : {8, 16}) {
+    REQUIRE(h.Admit(MakeRequest(2, Tokens(17), 1)).ok());
+    CHECK(h.Step().prefix_hits == expected_hits);
+  }
+}
+
+TEST_CASE("Equal blocks behind different prefixes are cached side by side", "[scheduler][S5]") {
+  Harness h(MakeConfig(64, 4, 32));
+  std::vector<TokenId> other = Tokens(9);
+  other[0] = 55;
+  for (const int expected_hits : {0, 8}) {
+    REQUIRE(h.Admit(MakeRequest(1, Tokens(9), 1)).ok());
+    CHECK(h.Step().prefix_hits == expected_hits);
+    REQUIRE(h.Admit(MakeRequest(2, other, 1)).ok());
+    CHECK(h.Step().prefix_hits == expected_hits);
+  }
+}
+
 TEST_CASE("At least one token of a cached prompt is computed, for its logits", "[scheduler][S8]") {
   Harness h(MakeConfig(64, 4, 32));
   const auto [length, expected_hits] = GENERATE(std::pair{7, 4}, std::pair{8, 4}, std::pair{9, 8});
