@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "base/thread_name.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -131,6 +132,7 @@ void ThreadPool::WaitForLoop(std::uint64_t seen) {
 }
 
 void ThreadPool::WorkerLoop(int thread) {
+  SetThreadName("compute");
   std::uint64_t seen = 0;
   while (!stop_.load(std::memory_order_relaxed)) {
     WaitForLoop(seen);

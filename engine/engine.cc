@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/noise.h"
+#include "base/thread_name.h"
 #include "engine/engine_core.h"
 #include "models/model.h"
 
@@ -143,6 +144,7 @@ class Engine::Impl {
   }
 
   void Run() {
+    SetThreadName("engine");
     while (TakeCommands()) {
       core_->ExpireDeadlines(Clock::now());
       const Result<bool> stepped = core_->Step(observer_);

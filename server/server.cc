@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "engine/engine.h"
 #include "server/api_keys.h"
 #include "server/grpc/grpc_server.h"
@@ -90,6 +91,7 @@ class Server::Impl {
  private:
   // Keeps gRPC's health service in step, and logs when health changes.
   void Monitor() {
+    SetThreadName("monitor");
     bool healthy = false;
     std::unique_lock lock(monitor_mutex_);
     while (!monitor_stop_) {

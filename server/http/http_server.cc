@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "server/http/error_response.h"
 #include "server/http/stream_connection.h"
 
@@ -77,7 +78,11 @@ class HttpServer::Impl {
       handler(std::move(exchange));
     };
     Accept();
-    thread_ = std::thread([this] { io_.run(); });
+    asio::post(worker_, [] { SetThreadName("http-worker"); });
+    thread_ = std::thread([this] {
+      SetThreadName("http");
+      io_.run();
+    });
   }
 
   void Post(std::function<void()> task) { asio::post(io_, std::move(task)); }
