@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <random>
+#include <thread>
 
 #include "cli/bandwidth.h"
 #include "cli/command.h"
@@ -27,25 +28,39 @@ struct BenchFlags {
 struct Row {
   int concurrency = 0;
   double prefill_tokens_per_second = 0;
-  double decode_tokens_per_second = 0;  // all streams together, after each one's first token
+  double decode_tokens_per_second = 0;  // all streams together, in the steps that only decode
+  double total_tokens_per_second = 0;   // prompts and completions over the whole run
   double ms_per_step = 0;
   double tokens_per_pass = 0;
   double weight_bytes_per_second = 0;  // weights read once a step
   double bandwidth = 0;                // plain reading, measured between the runs
 };
 
-// Counts the steps that only decode.
-class StepCounter final : public EngineObserver {
+double Seconds(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// Times the steps that only decode, each from the end of the step before it: what happens between two steps
+// counts. Read while the engine is idle.
+class DecodeTimer final : public EngineObserver {
  public:
   void OnStep(const StepStats& step) override {
-    if (step.num_prompt_tokens > 0) return;
-    steps += 1;
-    seconds += step.plan_seconds + step.forward_seconds + step.sample_seconds + step.commit_seconds;
+    const TimePoint now = Clock::now();
+    if (step.num_prompt_tokens == 0) {
+      steps += 1;
+      seconds += Seconds(last_step_, now);
+      for (const StepStats::Emission& emission : step.emissions) tokens += emission.num_tokens;
+    }
+    last_step_ = now;
   }
   void OnFinished(const Request&, const RequestStats&, FinishReason) override {}
 
   int steps = 0;
+  int tokens = 0;
   double seconds = 0;
+
+ private:
+  TimePoint last_step_{};  // a run begins with prefill: set before it is used
 };
 
 Result<std::vector<int>> ParseList(const std::string& text) {
@@ -83,14 +98,9 @@ std::vector<std::shared_ptr<Request>> MakeRequests(const BenchFlags& flags, Engi
   return requests;
 }
 
-double Seconds(TimePoint from, TimePoint to) {
-  return std::chrono::duration<double>(to - from).count();
-}
-
-Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model, StepCounter& counter,
+Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model, DecodeTimer& decode,
                     int concurrency, std::mt19937& random) {
-  counter.steps = 0;
-  counter.seconds = 0;
+  decode = DecodeTimer();
   const TimePoint start = Clock::now();
   ASSIGN_OR_RETURN(const auto streams, engine.Submit(MakeRequests(flags, engine, model.config().vocab_size,
                                                                   concurrency, random)));
@@ -109,17 +119,17 @@ Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model,
       generated += batch.stats.num_generated_tokens;
     }
   }
+  // Streams end a moment before the engine has told its observer about the step.
+  while (!engine.state().idle) std::this_thread::yield();
   Row row;
   row.concurrency = concurrency;
   row.prefill_tokens_per_second = concurrency * flags.prompt_tokens / Seconds(start, last_first);
-  // Steps that also computed prompt tokens are left out on both sides: streams that begin early decode beside
-  // prefill.
-  if (counter.steps > 0) {
-    row.ms_per_step = 1e3 * counter.seconds / counter.steps;
-    row.decode_tokens_per_second =
-        concurrency * (static_cast<double>(generated) / passes) / (counter.seconds / counter.steps);
+  row.total_tokens_per_second = (concurrency * flags.prompt_tokens + generated) / Seconds(start, last);
+  if (decode.steps > 0) {
+    row.ms_per_step = 1e3 * decode.seconds / decode.steps;
+    row.decode_tokens_per_second = decode.tokens / decode.seconds;
     row.weight_bytes_per_second =
-        static_cast<double>(model.decoder().weight_bytes()) * counter.steps / counter.seconds;
+        static_cast<double>(model.decoder().weight_bytes()) * decode.steps / decode.seconds;
   }
   row.tokens_per_pass = static_cast<double>(generated) / passes;
   return row;
@@ -131,12 +141,13 @@ void PrintRow(const Row& row, const BenchFlags& flags, const EngineInfo& info, c
     std::printf(
         "{\"model\": \"%s\", \"backend\": \"%s\", \"concurrency\": %d, \"prompt_tokens\": %d, "
         "\"gen_tokens\": %d, "
-        "\"prefill_tokens_per_s\": %.1f, \"decode_tokens_per_s\": %.1f, \"ms_per_step\": %.4f, "
+        "\"prefill_tokens_per_s\": %.1f, \"decode_tokens_per_s\": %.1f, \"total_tokens_per_s\": %.1f, "
+        "\"ms_per_step\": %.4f, "
         "\"tokens_per_pass\": %.3f, \"weights_gb_per_s\": %.2f, \"bandwidth_gb_per_s\": %.2f, \"share\": "
         "%.3f}\n",
         model.name().c_str(), info.backend.c_str(), row.concurrency, flags.prompt_tokens, flags.gen_tokens,
-        row.prefill_tokens_per_second, row.decode_tokens_per_second, row.ms_per_step, row.tokens_per_pass,
-        row.weight_bytes_per_second / 1e9, row.bandwidth / 1e9, share);
+        row.prefill_tokens_per_second, row.decode_tokens_per_second, row.total_tokens_per_second,
+        row.ms_per_step, row.tokens_per_pass, row.weight_bytes_per_second / 1e9, row.bandwidth / 1e9, share);
   } else {
     std::printf("%11d %11.0f %13.1f %10.3f %11.2f %9.1f %9.1f %7.0f %%\n", row.concurrency,
                 row.prefill_tokens_per_second, row.decode_tokens_per_second, row.ms_per_step,
@@ -153,9 +164,9 @@ Status Bench(const BenchFlags& flags) {
   options.max_num_seqs = std::max(options.max_num_seqs, *std::max_element(levels.begin(), levels.end()));
   options.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
   options.max_queued_requests = options.max_num_seqs;
-  StepCounter counter;
+  DecodeTimer decode;
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                   Engine::Create(loaded.backend.get(), loaded.model.get(), options, &counter));
+                   Engine::Create(loaded.backend.get(), loaded.model.get(), options, &decode));
   ASSIGN_OR_RETURN(BandwidthReader reader, BandwidthReader::Create(*loaded.backend, std::size_t{512} << 20));
   std::mt19937 random(1);
   if (!flags.json) {
@@ -167,8 +178,10 @@ Status Bench(const BenchFlags& flags) {
   }
   for (int level : levels) {
     Row best;
+    // The first run touches memory for the first time; it is not counted.
+    RETURN_IF_ERROR(RunOnce(flags, *engine, *loaded.model, decode, level, random).status());
     for (int repeat = 0; repeat < flags.repeats; ++repeat) {
-      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, *loaded.model, counter, level, random));
+      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, *loaded.model, decode, level, random));
       row.bandwidth = reader.Measure();
       const double bandwidth = std::max(best.bandwidth, row.bandwidth);
       const double prefill = std::max(best.prefill_tokens_per_second, row.prefill_tokens_per_second);
