@@ -17,6 +17,18 @@ REPRISE_INLINE Vec LoadKvPartial(const std::byte* base, std::size_t element, int
   return LoadKv<kBf16>(buffer, 0);
 }
 
+// Fetches what will be read next: the same line of the keys kTilesAhead further on, and of the values of the
+// tile at hand. Tiles of one head lie apart in memory, so that the hardware does not do it.
+template <bool kBf16>
+REPRISE_INLINE void FetchAhead(const AttendPartition& work, int tile, int d) {
+  constexpr int kDimensionBytes = kKeyTile * (kBf16 ? 2 : 4);
+  if (d * kDimensionBytes % 64 != 0) return;
+  const std::byte* keys = work.key_tiles[tile + kTilesAhead];
+  const std::byte* values = work.value_tiles[tile];
+  _mm_prefetch(reinterpret_cast<const char*>(keys + d * kDimensionBytes), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(values + d * kDimensionBytes), _MM_HINT_T0);
+}
+
 // scores[r][16 (tile + i) ..] for kTiles tiles.
 template <bool kBf16, int kRows, int kTiles>
 REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&scores)[kRows][kPartition]) {
@@ -30,6 +42,7 @@ REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&sc
   }
   const float* q = work.queries;
   for (int d = 0; d < work.head_dim; ++d, q += kRows) {
+    for (int i = 0; i < kTiles; ++i) FetchAhead<kBf16>(work, tile + i, d);
     Vec key[kTiles];
     REPRISE_UNROLL
     for (int i = 0; i < kTiles; ++i) key[i] = LoadKv<kBf16>(keys[i], static_cast<std::size_t>(d) * kKeyTile);

@@ -106,10 +106,17 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
     first = std::min(first, work.first[r]);
     last = std::max(last, work.last[r]);
   }
-  const std::byte* keys[kPartitionTiles] = {};
-  const std::byte* values[kPartitionTiles] = {};
+  const std::byte* keys[kPartitionTiles + kTilesAhead] = {};
+  const std::byte* values[kPartitionTiles + kTilesAhead] = {};
   const BlockId* blocks = args.batch->block_ids.data() + args.batch->block_start[tile.sequence];
-  for (int t = first / kKeyTile; t <= last / kKeyTile && last >= 0; ++t) {
+  const int end = Visible(args, tile.sequence, tile.first_token + tile.tokens - 1).last + 1;
+  const int tiles = std::min(last / kKeyTile + 1 + kTilesAhead, (end - begin - 1) / kKeyTile + 1);
+  for (int t = first / kKeyTile; last >= 0 && t < kPartitionTiles + kTilesAhead; ++t) {
+    if (t >= tiles) {  // a null pointer would be fetched as slowly as any unmapped page
+      keys[t] = keys[t - 1];
+      values[t] = values[t - 1];
+      continue;
+    }
     const int position = begin + t * kKeyTile;
     const std::size_t offset =
         geometry.element_bytes() * KvTileOffset(geometry, blocks[position / geometry.block_size],

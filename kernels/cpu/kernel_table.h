@@ -79,6 +79,8 @@ inline constexpr int kKeyTile = 16;
 inline constexpr int kPartition = 256;
 inline constexpr int kPartitionTiles = kPartition / kKeyTile;
 inline constexpr int kMaxAttentionRows = 6;
+// Tiles that are fetched ahead of the one at hand.
+inline constexpr int kTilesAhead = 4;
 // Below every score: the maximum of no scores.
 inline constexpr float kNoScore = -1e30f;
 
@@ -97,7 +99,9 @@ struct AttendPartition {
   int head_dim = 0;
   bool bf16 = false;  // of the cache; else float
   float scale = 1.0f;
-  const std::byte* const* key_tiles = nullptr;  // [kPartitionTiles]; null where no row looks
+  // [kPartitionTiles + kTilesAhead], the last ones of the next partition. Those before the
+  // first a row looks at are null; those after the last one are only fetched.
+  const std::byte* const* key_tiles = nullptr;
   const std::byte* const* value_tiles = nullptr;
   int first[kMaxAttentionRows] = {};  // visible positions of each row, from the partition's start;
   int last[kMaxAttentionRows] = {};   // none if last < first
