@@ -49,7 +49,7 @@ std::string Explain(const json::exception& error) {
 
 }  // namespace
 
-Result<json> ParseJson(std::string_view text) {
+Result<json> ParseJsonText(std::string_view text) {
   StructureChecker checker;
   json value;
   try {
@@ -68,7 +68,7 @@ Result<json> ParseJson(std::string_view text) {
 Result<json> ReadJsonObject(const std::string& path) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  Result<json> value = ParseJson(text);
+  Result<json> value = ParseJsonText(text);
   if (!value.ok()) return Status(value.status().code(), path + ": " + value.status().message());
   if (!value->is_object())
     return DataLoss(path + ": is a JSON " + value->type_name() + ", expected an object");

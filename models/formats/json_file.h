@@ -12,9 +12,9 @@ namespace reprise {
 
 // DATA_LOSS with line and column for a syntax error; for a key that one object has twice; for nesting
 // beyond 64.
-Result<nlohmann::json> ParseJson(std::string_view text);
+Result<nlohmann::json> ParseJsonText(std::string_view text);
 
-// As ParseJson, the path put before the message; NOT_FOUND when there is no such file. The value is an
+// As ParseJsonText, the path put before the message; NOT_FOUND when there is no such file. The value is an
 // object.
 Result<nlohmann::json> ReadJsonObject(const std::string& path);
 

@@ -123,7 +123,7 @@ Result<Contents> ReadContents(std::span<const std::byte> bytes) {
   }
   const auto text = reader.ReadText(*length);
   if (!text) return DataLoss("ends inside its header: it is truncated");
-  ASSIGN_OR_RETURN(const json header, ParseJson(*text));
+  ASSIGN_OR_RETURN(const json header, ParseJsonText(*text));
   if (!header.is_object()) return DataLoss("has a header that is not a JSON object");
 
   Contents contents;
