@@ -20,9 +20,9 @@ struct BpeOptions {
   bool byte_fallback = false;  // an unknown character becomes its bytes' tokens "<0x00>" to "<0xFF>"
   bool fuse_unk = false;       // neighbouring unknown characters share one unknown token
   bool ignore_merges = false;  // a piece that is a token needs no merges
-  std::string unk_token;       // empty: unknown characters disappear
-  std::string continuing_subword_prefix;
-  std::string end_of_word_suffix;
+  std::string unk_token = {};  // empty: unknown characters disappear
+  std::string continuing_subword_prefix = {};
+  std::string end_of_word_suffix = {};
 };
 
 // The two tokens of a merge written as "a b". Tokens may contain spaces themselves: of several readings, the

@@ -82,9 +82,9 @@ PreTokenizerResult ParsePreTokenizer(const Component& component) {
   if (component.type == "CharDelimiterSplit") return ParseCharacterDelimiter(component);
   if (component.type == "WhitespaceSplit") return MakeSplitAt(R"(\s)", SplitBehavior::kRemoved);
   if (component.type == "Whitespace") {
-    // Words and runs of other characters; what lies between is white space. The joiners count as word
-    // characters.
-    return MakeSplitAt("[\\w\u200c\u200d]+|[^\\w\\s\u200c\u200d]+", SplitBehavior::kRemoved, /*invert=*/true);
+    // Words and runs of other characters; what lies between is white space.
+    const std::string word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D})";
+    return MakeSplitAt("[" + word + "]+|[^" + word + "\\s]+", SplitBehavior::kRemoved, /*invert=*/true);
   }
   return component.fields.Unsupported("type",
                                       "ByteLevel, Split, Digits, Punctuation, Metaspace, CharDelimiterSplit, "

@@ -44,7 +44,7 @@ std::string StripAccents(std::string_view text) {
   std::string out;
   for (std::size_t offset = 0; offset < text.size();) {
     const std::size_t begin = offset;
-    if (!IsNonspacingMark(DecodeUtf8(text, &offset))) out += text.substr(begin, offset - begin);
+    if (!IsMark(DecodeUtf8(text, &offset))) out += text.substr(begin, offset - begin);
   }
   return out;
 }

@@ -94,8 +94,10 @@ std::string Lowercase(std::string_view text) {
   return out;
 }
 
-bool IsNonspacingMark(char32_t code_point) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(code_point)) == UTF8PROC_CATEGORY_MN;
+bool IsMark(char32_t code_point) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
+  return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
+         category == UTF8PROC_CATEGORY_ME;
 }
 
 bool IsWhiteSpace(char32_t code_point) {
@@ -103,7 +105,10 @@ bool IsWhiteSpace(char32_t code_point) {
 }
 
 bool IsWordCharacter(char32_t code_point) {
-  return ONIGENC_IS_CODE_WORD(ONIG_ENCODING_UTF8, static_cast<OnigCodePoint>(code_point)) ||
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
+  // Oniguruma's own "word" counts all of category N.
+  return ONIGENC_IS_CODE_ALPHA(ONIG_ENCODING_UTF8, static_cast<OnigCodePoint>(code_point)) ||
+         IsMark(code_point) || category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_PC ||
          code_point == kZeroWidthNonJoiner || code_point == kZeroWidthJoiner;
 }
 

@@ -14,11 +14,12 @@ std::string Normalize(std::string_view text, NormalForm form);
 // Every character on its own, without the context rules (a final sigma stays a sigma).
 std::string Lowercase(std::string_view text);
 
-// General category Mn.
-bool IsNonspacingMark(char32_t code_point);
+// General category M.
+bool IsMark(char32_t code_point);
 // The White_Space property.
 bool IsWhiteSpace(char32_t code_point);
-// What \w matches (UTS #18): letters, marks, decimal digits, connector punctuation and the joiners.
+// What \w matches (UTS #18, Annex C): alphabetic characters, marks, decimal digits, connector punctuation and
+// the joiners.
 bool IsWordCharacter(char32_t code_point);
 
 // The code point that ends at the end of `text`, which is well-formed UTF-8 and not empty. `*length` is its

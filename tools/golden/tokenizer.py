@@ -56,7 +56,7 @@ def train(tokenizer, size, **options):
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
-def train_byte_level(pre_tokenizer, normalizer=None, size=420, **model_options):
+def train_byte_level(pre_tokenizer, normalizer=None, size=400, **model_options):
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
     if normalizer is not None:
@@ -67,7 +67,7 @@ def train_byte_level(pre_tokenizer, normalizer=None, size=420, **model_options):
     return tokenizer
 
 
-def train_sentence_piece(size=360):
+def train_sentence_piece(size=320):
     """Vocabulary and merges in the order of a SentencePiece model: specials, bytes, then what was learnt."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -65,6 +65,7 @@ NUMBERS = [
     "2024-02-29T23:59:59Z",
     "٠١٢٣٤٥ १२३४ ௧௨௩ ¼ ½ ² Ⅷ ①",
     "x2y3 v1.2.3 #42 50%",
+    "x² ½a ① Ⓐ a_b",
 ]
 
 SCRIPTS = [
@@ -187,4 +188,4 @@ def random_texts(count, seed):
 
 def all_texts():
     groups = [WORDS, WHITE_SPACE, NUMBERS, SCRIPTS, NORMAL_FORMS, EMOJI, CODE, SPECIAL, NOISE]
-    return [text for group in groups for text in group] + random_texts(30, seed=7)
+    return [text for group in groups for text in group] + random_texts(14, seed=7)
