@@ -66,7 +66,8 @@ class Engine::Impl {
         streams.push_back(std::make_shared<TokenStream>(request));
         submitted_.push_back(streams.back());
       }
-      state_.idle = false;
+      // Time spent idle is not time without progress.
+      if (std::exchange(state_.idle, false)) last_progress_ = Clock::now();
     }
     wake_.notify_one();
     return streams;
