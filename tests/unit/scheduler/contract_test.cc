@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace reprise {
 namespace {
@@ -21,12 +21,21 @@ std::string ReadFile(const std::filesystem::path& path) {
   return text.str();
 }
 
-std::vector<std::string> FindAll(const std::string& text, const char* pattern) {
-  const std::regex regex(pattern);
+// What stands between each `open` and the next `close` behind it.
+std::vector<std::string> Between(const std::string& text, const std::string& open, const std::string& close) {
   std::vector<std::string> found;
-  for (std::sregex_iterator it(text.begin(), text.end(), regex), end; it != end; ++it)
-    found.push_back((*it)[1]);
+  for (std::size_t at = text.find(open); at != std::string::npos; at = text.find(open, at + 1)) {
+    const std::size_t begin = at + open.size();
+    const std::size_t end = text.find(close, begin);
+    if (end != std::string::npos) found.push_back(text.substr(begin, end - begin));
+  }
   return found;
+}
+
+// S or E and a number.
+bool IsInvariant(const std::string& text) {
+  return text.size() >= 2 && (text[0] == 'S' || text[0] == 'E') &&
+         text.find_first_not_of("0123456789", 1) == std::string::npos;
 }
 
 // Lines of the page that begin "- **S1** ...", with the tests they name.
@@ -34,12 +43,15 @@ Citations ReadContract() {
   Citations contract;
   std::istringstream page(ReadFile("docs/engine-contract.md"));
   for (std::string line; std::getline(page, line);) {
-    const auto number = FindAll(line, R"(^- \*\*([A-Z][0-9]+)\*\* )");
-    if (number.empty()) continue;
-    INFO("invariant " << number[0]);
-    REQUIRE(contract.count(number[0]) == 0);
-    const auto tests = FindAll(line, "`([a-z_]+_test)`");
-    contract[number[0]].insert(tests.begin(), tests.end());
+    if (!line.starts_with("- **")) continue;
+    const std::string number = Between(line, "**", "**").at(0);
+    INFO("invariant " << number);
+    REQUIRE(IsInvariant(number));
+    REQUIRE(contract.count(number) == 0);
+    for (const std::string& name : Between(line, "`", "`")) {
+      if (name.ends_with("_test")) contract[number].insert(name);
+    }
+    REQUIRE(contract.count(number) == 1);
   }
   return contract;
 }
@@ -49,8 +61,8 @@ Citations ReadTags() {
   Citations tags;
   for (const auto& entry : std::filesystem::recursive_directory_iterator("tests")) {
     if (entry.path().extension() != ".cc") continue;
-    for (const std::string& number : FindAll(ReadFile(entry.path()), R"(\[([SE][0-9]+)\])")) {
-      tags[number].insert(entry.path().stem().string());
+    for (const std::string& tag : Between(ReadFile(entry.path()), "[", "]")) {
+      if (IsInvariant(tag)) tags[tag].insert(entry.path().stem().string());
     }
   }
   return tags;
@@ -64,7 +76,6 @@ TEST_CASE("Every invariant of the contract is cited by the tests it names, and b
   CHECK(contract.size() >= 24);
   for (const auto& [number, tests] : contract) {
     INFO("invariant " << number);
-    CHECK_FALSE(tests.empty());
     const auto cited = tags.find(number);
     REQUIRE(cited != tags.end());
     CHECK(cited->second == tests);
