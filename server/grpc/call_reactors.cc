@@ -4,8 +4,6 @@
 #include <deque>
 #include <utility>
 
-#include "server/grpc/call_context.h"
-
 namespace reprise {
 namespace {
 
@@ -50,19 +48,18 @@ class CallReactor : public Reactor, public std::enable_shared_from_this<CallReac
   GenerationCall& generation() { return *call_.call; }
   const GrpcCall& call() const { return call_; }
   bool finished() const { return finished_; }
-  // Nothing may be sent any more.
-  void MarkFinished() { finished_ = true; }
+  // The call ends with this; nothing may be sent any more.
   grpc::Status Close(const Status& status) {
-    return CloseCall(call_.context, status, call_.service->options().retry_after_seconds);
+    finished_ = true;
+    return call_.context.Close(status);
   }
 
  private:
   void HandleCancel() {
     if (finished_) return;
-    finished_ = true;
     call_.service->metrics().CountClientDisconnect();
     generation().Cancel();
-    this->Finish(grpc::Status::CANCELLED);
+    this->Finish(Close(Status(StatusCode::kCancelled, "cancelled by the client, or past its deadline")));
   }
 
   GrpcCall call_;
@@ -97,18 +94,18 @@ class ChunkStream final : public CallReactor<grpc::ServerWriteReactor<v1::Genera
       for (ChoiceDelta& delta : generation().TakeDeltas()) queue_.push_back(std::move(delta));
     }
     chunk_.Clear();
-    chunk_.set_id(call().id);
+    chunk_.set_id(call().context.request_id());
     if (!queue_.empty()) {
       ToProto(queue_.front(), call().format, &chunk_);
       queue_.pop_front();
       writing_ = true;
       StartWrite(&chunk_);
     } else if (generation().finished()) {
-      MarkFinished();
-      if (!generation().status().ok()) return Finish(Close(generation().status()));
+      const grpc::Status status = Close(generation().status());
+      if (!status.ok()) return Finish(status);
       ToProto(generation().usage(), chunk_.mutable_usage());
       ToProto(generation().metrics(), chunk_.mutable_metrics());
-      StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+      StartWriteAndFinish(&chunk_, grpc::WriteOptions(), status);
     }
   }
 
@@ -121,7 +118,7 @@ class SingleAnswer final : public CallReactor<grpc::ServerUnaryReactor> {
  public:
   SingleAnswer(GrpcCall call, v1::CompleteResponse* response)
       : CallReactor(std::move(call)), response_(*response) {
-    response_.set_id(this->call().id);
+    response_.set_id(this->call().context.request_id());
     response_.set_model(this->call().service->model_name());
     response_.set_created(std::time(nullptr));
     for (int i = 0; i < generation().num_choices(); ++i) response_.add_choices()->set_index(i);
@@ -135,11 +132,9 @@ class SingleAnswer final : public CallReactor<grpc::ServerUnaryReactor> {
       MergeIntoProto(delta, call().format, response_.mutable_choices(delta.index));
     }
     if (!generation().finished()) return;
-    MarkFinished();
-    if (!generation().status().ok()) return Finish(Close(generation().status()));
     ToProto(generation().usage(), response_.mutable_usage());
     ToProto(generation().metrics(), response_.mutable_metrics());
-    Finish(grpc::Status::OK);
+    Finish(Close(generation().status()));
   }
 
   v1::CompleteResponse& response_;  // gRPC's, until Finish

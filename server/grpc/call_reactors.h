@@ -3,7 +3,6 @@
 // gRPC's threads only report; everything else happens on the executor's thread, so that nothing needs a lock.
 #pragma once
 
-#include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <functional>
@@ -12,6 +11,7 @@
 
 #include "reprise/v1/generation.pb.h"
 #include "server/generation_call.h"
+#include "server/grpc/call_context.h"
 #include "server/grpc/convert.h"
 #include "server/grpc/grpc_server.h"
 #include "server/service.h"
@@ -20,10 +20,9 @@ namespace reprise {
 
 // What both kinds need of an admitted call.
 struct GrpcCall {
-  grpc::CallbackServerContext* context = nullptr;
+  CallContext context;
   Service* service = nullptr;
   GrpcServer::Executor executor;
-  std::string id;
   std::shared_ptr<GenerationCall> call;
   ProtoTokenFormat format;
 };

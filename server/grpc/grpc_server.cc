@@ -32,108 +32,116 @@ class GenerationService final : public v1::Generation::CallbackService {
       : service_(*service), keys_(*keys), executor_(std::move(executor)) {}
 
   ChunkReactor* Generate(Context* context, const v1::GenerateRequest* request) override {
-    return Stream(context, *request, [this](const CompletionRequest& r) { return service_.Complete(r); });
+    return Stream(Open("Generate", context), *request,
+                  [this](const CompletionRequest& r) { return service_.Complete(r); });
   }
+
   ChunkReactor* Chat(Context* context, const v1::ChatRequest* request) override {
-    return Stream(context, *request, [this](const ChatRequest& r) { return service_.Chat(r); });
+    return Stream(Open("Chat", context), *request, [this](const ChatRequest& r) { return service_.Chat(r); });
   }
 
   grpc::ServerUnaryReactor* Complete(Context* context, const v1::GenerateRequest* request,
                                      v1::CompleteResponse* response) override {
+    CallContext call_context = Open("Complete", context);
     Result<GrpcCall> call =
-        Admit(context, *request, [this](const CompletionRequest& r) { return service_.Complete(r); });
-    return call.ok() ? AnswerCall(std::move(call).value(), response) : Finish(context, call.status());
+        Admit(&call_context, *request, [this](const CompletionRequest& r) { return service_.Complete(r); });
+    if (call.ok()) return AnswerCall(std::move(call).value(), response);
+    return Finish(context, call_context.Close(call.status()));
   }
 
   grpc::ServerUnaryReactor* Tokenize(Context* context, const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override {
-    return Finish(context, Answer(context, [&]() -> Status {
-                    ASSIGN_OR_RETURN(const TokenizeRequest parsed, FromProto(*request));
-                    ASSIGN_OR_RETURN(const TokenizeReply reply, service_.Tokenize(parsed));
-                    response->set_count(static_cast<int>(reply.tokens.size()));
-                    response->set_max_model_len(reply.max_model_len);
-                    response->mutable_tokens()->Assign(reply.tokens.begin(), reply.tokens.end());
-                    for (const std::string& text : reply.token_strs) response->add_token_strs(text);
-                    return OkStatus();
-                  }));
+    return Answer("Tokenize", context, [&]() -> Status {
+      ASSIGN_OR_RETURN(const TokenizeRequest parsed, FromProto(*request));
+      ASSIGN_OR_RETURN(const TokenizeReply reply, service_.Tokenize(parsed));
+      response->set_count(static_cast<int>(reply.tokens.size()));
+      response->set_max_model_len(reply.max_model_len);
+      response->mutable_tokens()->Assign(reply.tokens.begin(), reply.tokens.end());
+      for (const std::string& text : reply.token_strs) response->add_token_strs(text);
+      return OkStatus();
+    });
   }
 
   grpc::ServerUnaryReactor* Detokenize(Context* context, const v1::DetokenizeRequest* request,
                                        v1::DetokenizeResponse* response) override {
-    return Finish(context, Answer(context, [&]() -> Status {
-                    ASSIGN_OR_RETURN(const DetokenizeRequest parsed, FromProto(*request));
-                    ASSIGN_OR_RETURN(*response->mutable_prompt(), service_.Detokenize(parsed));
-                    return OkStatus();
-                  }));
+    return Answer("Detokenize", context, [&]() -> Status {
+      ASSIGN_OR_RETURN(const DetokenizeRequest parsed, FromProto(*request));
+      ASSIGN_OR_RETURN(*response->mutable_prompt(), service_.Detokenize(parsed));
+      return OkStatus();
+    });
   }
 
   grpc::ServerUnaryReactor* ListModels(Context* context, const v1::ListModelsRequest*,
                                        v1::ListModelsResponse* response) override {
-    return Finish(context, Answer(context, [&]() -> Status {
-                    ASSIGN_OR_RETURN(const ModelCard card, service_.Card());
-                    v1::ModelCard* model = response->add_models();
-                    model->set_id(card.id);
-                    model->set_created(card.created);
-                    model->set_owned_by("reprise");
-                    model->set_max_model_len(card.max_model_len);
-                    for (const std::string& method : card.decoding_methods)
-                      model->add_decoding_methods(method);
-                    return OkStatus();
-                  }));
+    return Answer("ListModels", context, [&]() -> Status {
+      ASSIGN_OR_RETURN(const ModelCard card, service_.Card());
+      v1::ModelCard* model = response->add_models();
+      model->set_id(card.id);
+      model->set_created(card.created);
+      model->set_owned_by("reprise");
+      model->set_max_model_len(card.max_model_len);
+      for (const std::string& method : card.decoding_methods) model->add_decoding_methods(method);
+      return OkStatus();
+    });
   }
 
   grpc::ServerUnaryReactor* ServerInfo(Context* context, const v1::ServerInfoRequest*,
                                        v1::ServerInfoResponse* response) override {
-    return Finish(context, Answer(context, [&]() -> Status {
-                    response->set_version(kServerVersion);
-                    response->set_state(std::string(PhaseName(service_.lifecycle().phase())));
-                    const Result<ModelCard> card = service_.Card();
-                    if (!card.ok()) return OkStatus();  // loading: the state says so
-                    const EngineInfo& info = service_.engine()->info();
-                    response->set_model(card->id);
-                    for (const std::string& method : card->decoding_methods)
-                      response->add_decoding_methods(method);
-                    response->set_backend(info.backend);
-                    response->set_max_model_len(info.max_model_len);
-                    response->set_max_num_seqs(info.max_num_seqs);
-                    response->set_block_size(info.block_size);
-                    response->set_num_blocks(info.num_blocks);
-                    response->set_kv_cache_bytes(info.kv_cache_bytes);
-                    return OkStatus();
-                  }));
+    return Answer("ServerInfo", context, [&]() -> Status {
+      response->set_version(kServerVersion);
+      response->set_state(std::string(PhaseName(service_.lifecycle().phase())));
+      const Result<ModelCard> card = service_.Card();
+      if (!card.ok()) return OkStatus();  // loading: the state says so
+      const EngineInfo& info = service_.engine()->info();
+      response->set_model(card->id);
+      for (const std::string& method : card->decoding_methods) response->add_decoding_methods(method);
+      response->set_backend(info.backend);
+      response->set_max_model_len(info.max_model_len);
+      response->set_max_num_seqs(info.max_num_seqs);
+      response->set_block_size(info.block_size);
+      response->set_num_blocks(info.num_blocks);
+      response->set_kv_cache_bytes(info.kv_cache_bytes);
+      return OkStatus();
+    });
   }
 
  private:
+  CallContext Open(const char* method, Context* context) {
+    return CallContext(method, context, service_.options().retry_after_seconds);
+  }
+
   template <typename Proto, typename Submit>
-  Result<GrpcCall> Admit(Context* context, const Proto& proto, Submit submit) {
-    GrpcCall call{
-        .context = context, .service = &service_, .executor = executor_, .id = {}, .call = {}, .format = {}};
-    RETURN_IF_ERROR(OpenCall(context, keys_, &call.id));
+  Result<GrpcCall> Admit(CallContext* context, const Proto& proto, Submit submit) {
+    RETURN_IF_ERROR(context->Open(keys_));
     ASSIGN_OR_RETURN(const auto request, FromProto(proto));
-    ASSIGN_OR_RETURN(call.call, submit(request));
-    call.format = {.tokenizer = service_.tokenizer(),
-                   .logprobs = request.fields.logprobs.has_value(),
-                   .token_ids = request.fields.return_token_ids};
-    return call;
+    ASSIGN_OR_RETURN(std::shared_ptr<GenerationCall> call, submit(request));
+    return GrpcCall{.context = *context,
+                    .service = &service_,
+                    .executor = executor_,
+                    .call = std::move(call),
+                    .format = {.tokenizer = service_.tokenizer(),
+                               .logprobs = request.fields.logprobs.has_value(),
+                               .token_ids = request.fields.return_token_ids}};
   }
 
   template <typename Proto, typename Submit>
-  ChunkReactor* Stream(Context* context, const Proto& proto, Submit submit) {
-    Result<GrpcCall> call = Admit(context, proto, submit);
-    if (call.ok()) return StreamCall(std::move(call).value());
-    return FailStream(CloseCall(context, call.status(), service_.options().retry_after_seconds));
+  ChunkReactor* Stream(CallContext context, const Proto& proto, Submit submit) {
+    Result<GrpcCall> call = Admit(&context, proto, submit);
+    return call.ok() ? StreamCall(std::move(call).value()) : FailStream(context.Close(call.status()));
   }
 
+  // For methods that do not wait for the engine.
   template <typename Work>
-  Status Answer(Context* context, Work work) {
-    std::string request_id;
-    RETURN_IF_ERROR(OpenCall(context, keys_, &request_id));
-    return work();
+  grpc::ServerUnaryReactor* Answer(const char* method, Context* context, Work work) {
+    CallContext call_context = Open(method, context);
+    Status status = call_context.Open(keys_);
+    if (status.ok()) status = work();
+    return Finish(context, call_context.Close(status));
   }
 
-  grpc::ServerUnaryReactor* Finish(Context* context, const Status& status) {
+  grpc::ServerUnaryReactor* Finish(Context* context, const grpc::Status& status) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(CloseCall(context, status, service_.options().retry_after_seconds));
+    reactor->Finish(status);
     return reactor;
   }
 
