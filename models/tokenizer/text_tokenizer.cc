@@ -22,7 +22,8 @@ TextTokenizer::TextTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
   }
   for (TokenId id = 0; id < size; ++id) {
     const std::string_view text = TokenText(id);
-    if (literal[static_cast<std::size_t>(id)]) {
+    const bool is_gap = !parts_.vocabulary->Has(id) && !parts_.extra_vocabulary.Has(id);
+    if (is_gap || literal[static_cast<std::size_t>(id)]) {
       bytes_.Set(id, text);
     } else {
       bytes_.Set(id, parts_.decoder.Decode(text, TokenPosition::kLater));
