@@ -49,7 +49,7 @@ void WaitUntilIdle(const Engine& engine) {
   while (!engine.state().idle) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-TEST_CASE("Requests from many threads all end", "[engine]") {
+TEST_CASE("Requests from many threads all end", "[engine][E4]") {
   Served served;
   std::vector<std::thread> clients;
   std::atomic<int> tokens{0};
@@ -73,7 +73,7 @@ TEST_CASE("Requests from many threads all end", "[engine]") {
   CHECK(state.last_step_unix_seconds > 1.6e9);
 }
 
-TEST_CASE("A stalled engine shows, the queue bound holds, cancelled requests end", "[engine]") {
+TEST_CASE("A stalled engine shows, the queue bound holds, cancelled requests end", "[engine][E3][E5][E6]") {
   EngineOptions options;
   options.max_queued_requests = 3;
   Served served(options);
@@ -110,7 +110,7 @@ TEST_CASE("What can never fit is refused at once, with the numbers", "[engine]")
   CHECK(served.engine->Submit({served.NewRequest(0, 1)}).status().code() == StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("Drain lets running requests finish, refuses new ones, aborts at the deadline", "[engine]") {
+TEST_CASE("Drain lets running requests finish, refuses new ones, aborts at the deadline", "[engine][E7]") {
   Served served;
   auto running = served.engine->Submit({served.NewRequest(5, 40)});
   REQUIRE(running.ok());

@@ -99,7 +99,7 @@ TEST_CASE("Skipping noise that cannot win never changes the draw", "[engine]") {
   }
 }
 
-TEST_CASE("No finite logit is reported, not sampled", "[engine]") {
+TEST_CASE("No finite logit is reported, not sampled", "[engine][E8]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Request request;
   request.prompt = {0};

@@ -6,7 +6,7 @@
 namespace reprise {
 namespace {
 
-TEST_CASE("A listener is told once per drained stream", "[engine]") {
+TEST_CASE("A listener is told once per drained stream", "[engine][E4]") {
   TokenStream stream(std::make_shared<Request>());
   int calls = 0;
   stream.SetListener([&] { ++calls; });

@@ -56,32 +56,35 @@ Citations ReadContract() {
   return contract;
 }
 
-// Catch2 tags of the form S1 or E1 in all test sources.
-Citations ReadTags() {
-  Citations tags;
+// Invariants that test sources cite: as a tag or, before a colon, as the first word of a test's name.
+Citations ReadCitations() {
+  Citations citations;
   for (const auto& entry : std::filesystem::recursive_directory_iterator("tests")) {
     if (entry.path().extension() != ".cc") continue;
-    for (const std::string& tag : Between(ReadFile(entry.path()), "[", "]")) {
-      if (IsInvariant(tag)) tags[tag].insert(entry.path().stem().string());
+    const std::string source = ReadFile(entry.path());
+    for (const auto& found : {Between(source, "[", "]"), Between(source, "TEST_CASE(\"", ":")}) {
+      for (const std::string& text : found) {
+        if (IsInvariant(text)) citations[text].insert(entry.path().stem().string());
+      }
     }
   }
-  return tags;
+  return citations;
 }
 
 }  // namespace
 
 TEST_CASE("Every invariant of the contract is cited by the tests it names, and by no others", "[scheduler]") {
   const Citations contract = ReadContract();
-  const Citations tags = ReadTags();
-  CHECK(contract.size() >= 24);
+  const Citations citations = ReadCitations();
+  CHECK(contract.size() >= 32);
   for (const auto& [number, tests] : contract) {
     INFO("invariant " << number);
-    const auto cited = tags.find(number);
-    REQUIRE(cited != tags.end());
+    const auto cited = citations.find(number);
+    REQUIRE(cited != citations.end());
     CHECK(cited->second == tests);
   }
-  for (const auto& [number, tests] : tags) {
-    INFO("tag " << number << " in " << *tests.begin());
+  for (const auto& [number, tests] : citations) {
+    INFO("citation of " << number << " in " << *tests.begin());
     CHECK(contract.count(number) == 1);
   }
 }
