@@ -1,5 +1,6 @@
 // Scheduler::Plan and ReserveDrafts: who computes how many tokens in the next step.
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "scheduler/scheduler.h"
@@ -67,7 +68,7 @@ BatchPlan Scheduler::Plan() {
 void Scheduler::PlanRunning(BatchPlan* plan) {
   int decodes_left = static_cast<int>(
       std::ranges::count_if(running_, [](const Sequence* sequence) { return IsDecode(*sequence); }));
-  int for_short_prefills = -1;
+  std::optional<int> kept_for_short;  // known at the first prefill
   for (Sequence* sequence : running_) {
     if (IsDecode(*sequence)) {
       AddItem(sequence, 1, plan);
@@ -75,10 +76,10 @@ void Scheduler::PlanRunning(BatchPlan* plan) {
       continue;
     }
     const int tokens_left = plan->token_budget_left - decodes_left;
-    if (for_short_prefills < 0) {
-      for_short_prefills = HasSeat() ? ShortPrefillTokens(tokens_left / 2, sequence->request->priority) : 0;
+    if (!kept_for_short) {
+      kept_for_short = HasSeat() ? ShortPrefillTokens(tokens_left / 2, sequence->request->priority) : 0;
     }
-    const int length = ChunkLength(*sequence, sequence->num_computed, tokens_left - for_short_prefills,
+    const int length = ChunkLength(*sequence, sequence->num_computed, tokens_left - *kept_for_short,
                                    RowsLeft(*plan) - decodes_left);
     if (length > 0) AddItem(sequence, length, plan);
   }

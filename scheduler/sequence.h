@@ -23,7 +23,7 @@ struct Sequence {
   bool running = false;
   std::uint64_t order = 0;  // admission order, the tie-break after priority and arrival
 
-  // Kept by BlockManager.
+  // Kept by BlockManager; of a sequence that is not running only the hashes mean anything.
   std::vector<std::uint64_t> block_hashes;  // of the leading full blocks, as far as they have been needed
   int num_cached_blocks = 0;                // leading blocks entered in, or taken from, the prefix cache
   PrefixId prefix_id = kEmptyPrefix;        // of those blocks together
