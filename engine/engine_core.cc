@@ -105,7 +105,8 @@ EngineCore::EngineCore(Backend& backend, Decoder& decoder, const SchedulerConfig
 
 Status EngineCore::Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream) {
   RETURN_IF_ERROR(scheduler_.Admit(request));
-  Live live{std::move(stream), PenaltyState(*request), {}, {}, {}, false, request->arrival};
+  Live live{std::move(stream), PenaltyState(*request)};
+  live.last_emission = request->arrival;
   live.stats.arrival = request->arrival;
   live.stats.num_prompt_tokens = static_cast<int>(request->prompt.size());
   live.stats.seed = request->sampling.seed;
@@ -245,7 +246,7 @@ void EngineCore::CollectPromptLogprobs(const ScheduledSequence& item, ConstMatri
                                        Live& live) {
   const Sequence& sequence = *item.sequence;
   const Request& request = *sequence.request;
-  if (live.prompt_logprobs.size() >= request.prompt.size()) return;
+  if (live.prompt_published || live.prompt_logprobs.size() >= request.prompt.size()) return;
   if (live.prompt_logprobs.empty()) live.prompt_logprobs.push_back({request.prompt[0], 0.0f, 0, {}});
   const int first_position = sequence.num_computed + item.num_tokens - item.num_logit_rows;
   for (int r = 0; r < item.num_logit_rows; ++r) {
@@ -265,9 +266,10 @@ void EngineCore::CommitAndPublish(const BatchPlan& plan, TimePoint now) {
     Live& live = *step_live_[i];
     const Request& request = live.stream->request();
     live.stats.num_preemptions = plan.items[i].sequence->num_preemptions;
-    if (live.prompt_logprobs.size() >= request.prompt.size() && request.prompt_logprobs >= 0) {
-      live.stream->PushPrompt(std::exchange(live.prompt_logprobs, {}));
-      live.prompt_logprobs.resize(request.prompt.size());  // collected: do not begin again
+    if (request.prompt_logprobs >= 0 && !live.prompt_published &&
+        live.prompt_logprobs.size() >= request.prompt.size()) {
+      live.stream->PushPrompt(std::move(live.prompt_logprobs));
+      live.prompt_published = true;
     }
     if (!item_status_[i].ok()) {
       scheduler_.Finish(request.id);

@@ -49,11 +49,12 @@ class EngineCore {
   struct Live {
     std::shared_ptr<TokenStream> stream;
     PenaltyState penalties;
-    RequestStats stats;
-    std::vector<GeneratedToken> prompt_logprobs;
-    std::multimap<TimePoint, RequestId>::iterator deadline;
+    RequestStats stats = {};
+    std::vector<GeneratedToken> prompt_logprobs = {};  // collected so far, until published
+    bool prompt_published = false;
+    std::multimap<TimePoint, RequestId>::iterator deadline = {};
     bool has_deadline = false;
-    TimePoint last_emission{};
+    TimePoint last_emission = {};
   };
 
   EngineCore(Backend& backend, Decoder& decoder, const SchedulerConfig& config, KvCache kv,

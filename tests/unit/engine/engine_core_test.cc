@@ -204,6 +204,19 @@ TEST_CASE("Log-probabilities of prompt and output agree with each other", "[engi
   }
 }
 
+TEST_CASE("Prompt log-probabilities come once, before the generated tokens", "[engine]") {
+  TinyModel model;
+  std::mt19937 random(22);
+  const auto core = MakeCore(model, TestOptions());
+  const auto request = MakeTestRequest(1, RandomPrompt(random, 20), 6);
+  request->prompt_logprobs = 0;
+  request->sampling.num_logprobs = 0;
+  const Collected result = RunAll(*core, {request})[0];
+  CHECK(result.tokens.size() == 6);
+  REQUIRE(result.prompt.size() == 20);
+  for (std::size_t i = 0; i < 20; ++i) CHECK(result.prompt[i].token == request->prompt[i]);
+}
+
 TEST_CASE("Abort and deadlines free blocks at once", "[engine]") {
   TinyModel model;
   std::mt19937 random(2);
