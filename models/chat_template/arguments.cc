@@ -11,6 +11,7 @@ Result<BoundArguments> BoundArguments::Bind(std::string_view function,
                                             std::size_t required, const CallArguments& arguments) {
   BoundArguments bound;
   bound.function_ = function;
+  bound.required_ = required;
   bound.names_.assign(parameters.begin(), parameters.end());
   bound.values_.assign(parameters.size(), nullptr);
   if (arguments.positional.size() > parameters.size()) {
@@ -34,6 +35,10 @@ Result<BoundArguments> BoundArguments::Bind(std::string_view function,
   return bound;
 }
 
+bool BoundArguments::IsMissing(std::size_t parameter) const {
+  return values_[parameter] == nullptr || (values_[parameter]->IsNone() && parameter >= required_);
+}
+
 std::string BoundArguments::TypeError(std::size_t parameter, std::string_view wanted) const {
   return "argument '" + names_[parameter] + "' of " + function_ + " must be " + std::string(wanted) +
          ", not '" + TypeName(*values_[parameter]) + "'";
@@ -41,7 +46,7 @@ std::string BoundArguments::TypeError(std::size_t parameter, std::string_view wa
 
 Result<std::int64_t> BoundArguments::Integer(std::size_t parameter, std::int64_t fallback) const {
   const Value* value = values_[parameter];
-  if (value == nullptr || value->IsNone()) return fallback;
+  if (IsMissing(parameter)) return fallback;
   RETURN_IF_ERROR(CheckDefined(*value));
   if (const std::optional<std::int64_t> integer = IntegerOf(*value)) return *integer;
   return InvalidArgument(TypeError(parameter, "an integer"));
@@ -49,7 +54,7 @@ Result<std::int64_t> BoundArguments::Integer(std::size_t parameter, std::int64_t
 
 Result<std::string_view> BoundArguments::Text(std::size_t parameter, std::string_view fallback) const {
   const Value* value = values_[parameter];
-  if (value == nullptr || value->IsNone()) return fallback;
+  if (IsMissing(parameter)) return fallback;
   RETURN_IF_ERROR(CheckDefined(*value));
   if (const std::string* text = value->AsString()) return std::string_view(*text);
   return InvalidArgument(TypeError(parameter, "a string"));

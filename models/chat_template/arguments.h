@@ -22,7 +22,8 @@ class BoundArguments {
                                      const CallArguments& arguments);
 
   const Value* operator[](std::size_t parameter) const { return values_[parameter]; }
-  // A missing argument or None reads as `fallback`; another type is an error.
+  // A missing argument reads as `fallback`, and so does None where an argument may be missing; another type
+  // is an error.
   Result<std::int64_t> Integer(std::size_t parameter, std::int64_t fallback) const;
   Result<std::string_view> Text(std::size_t parameter, std::string_view fallback) const;
   // Truth of the argument.
@@ -31,7 +32,11 @@ class BoundArguments {
  private:
   std::string TypeError(std::size_t parameter, std::string_view wanted) const;
 
+  // Whether the parameter reads as its fallback.
+  bool IsMissing(std::size_t parameter) const;
+
   std::string function_;
+  std::size_t required_ = 0;
   std::vector<std::string> names_;
   std::vector<const Value*> values_;
 };

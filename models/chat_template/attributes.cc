@@ -65,9 +65,9 @@ Result<std::optional<Value>> FindAttribute(Runtime& runtime, const Value& value,
 
 Result<std::optional<Value>> FindElement(Runtime& runtime, const Value& value, const Value& index) {
   if (const Mapping* mapping = value.AsMapping()) {
-    RETURN_IF_ERROR(runtime.budget().Step(mapping->items.size() / 8));
-    const Value* found = index.AsString() == nullptr ? nullptr : FindKey(mapping->items, *index.AsString());
-    return found == nullptr ? std::optional<Value>() : *found;
+    const Result<const Value*> found = FindKey(runtime, mapping->items, index);
+    if (!found.ok() && found.status().code() != StatusCode::kInvalidArgument) return found.status();
+    return found.ok() && *found != nullptr ? **found : std::optional<Value>();
   }
   const std::optional<std::int64_t> position = IntegerOf(index);
   if (!position) return std::optional<Value>();
@@ -88,7 +88,7 @@ Result<std::optional<Value>> FindElement(Runtime& runtime, const Value& value, c
     RETURN_IF_ERROR(runtime.budget().Scan(text->size() * 4));
     const CharacterIndex characters(*text);
     const std::optional<std::size_t> at = resolve(characters.size());
-    return at ? Value(std::string(characters.At(*at))) : std::optional<Value>();
+    return at ? LikeText(value, std::string(characters.At(*at))) : std::optional<Value>();
   }
   return std::optional<Value>();
 }
@@ -135,11 +135,42 @@ Result<SliceRange> ResolveSlice(std::int64_t size, const Value& start, const Val
 
 }  // namespace
 
-const Value* FindKey(const Dict& dict, std::string_view key) {
+const Value* FindKey(const Dict& dict, std::string_view name) {
   for (const auto& [candidate, value] : dict) {
-    if (candidate == key) return &value;
+    if (candidate == name) return &value;
   }
   return nullptr;
+}
+
+const Value* FindKey(const Entries& entries, std::string_view name) {
+  for (const auto& [candidate, value] : entries) {
+    if (candidate.AsString() != nullptr && *candidate.AsString() == name) return &value;
+  }
+  return nullptr;
+}
+
+Result<const Value*> FindKey(Runtime& runtime, const Entries& entries, const Value& key) {
+  const Sequence* sequence = key.AsSequence();
+  if (key.AsMapping() != nullptr || (sequence != nullptr && sequence->kind == SequenceKind::kList)) {
+    return InvalidArgument("a '" + TypeName(key) + "' cannot be the key of a dict");
+  }
+  RETURN_IF_ERROR(runtime.budget().Step(entries.size() / 8));
+  if (key.AsString() != nullptr) return FindKey(entries, *key.AsString());
+  for (const auto& [candidate, value] : entries) {
+    ASSIGN_OR_RETURN(const bool equal, Equal(runtime, candidate, key));
+    if (equal) return &value;
+  }
+  return nullptr;
+}
+
+Status SetKey(Runtime& runtime, Entries* entries, const Value& key, Value value) {
+  ASSIGN_OR_RETURN(const Value* existing, FindKey(runtime, *entries, key));
+  if (existing != nullptr) {
+    *const_cast<Value*>(existing) = std::move(value);
+  } else {
+    entries->emplace_back(key, std::move(value));
+  }
+  return OkStatus();
 }
 
 Value MakeUndefined(std::string reason) {
@@ -178,7 +209,8 @@ Result<Value> GetSlice(Runtime& runtime, const Value& value, const Value& start,
     for (std::int64_t i = 0; i < range.count; ++i) {
       part += characters.At(static_cast<std::size_t>(range.first + i * range.step));
     }
-    return runtime.MakeText(std::move(part));
+    RETURN_IF_ERROR(runtime.budget().Produce(part.size()));
+    return LikeText(value, std::move(part));
   }
   const Sequence* sequence = value.AsSequence();
   if (sequence == nullptr || sequence->kind > SequenceKind::kRange) {

@@ -11,8 +11,13 @@
 
 namespace reprise::chat_template {
 
-// The value under a key, or null.
-const Value* FindKey(const Dict& dict, std::string_view key);
+// The value under a name, or null.
+const Value* FindKey(const Dict& dict, std::string_view name);
+const Value* FindKey(const Entries& entries, std::string_view name);
+// The value under a key of any type, or null. A list or a dict is no key: INVALID_ARGUMENT.
+Result<const Value*> FindKey(Runtime& runtime, const Entries& entries, const Value& key);
+// Replaces or appends.
+Status SetKey(Runtime& runtime, Entries* entries, const Value& key, Value value);
 
 Value MakeUndefined(std::string reason);
 

@@ -18,7 +18,7 @@ Result<Value> View(Runtime& runtime, const Value& self, const CallArguments& arg
   RETURN_IF_ERROR(runtime.budget().Step(self.AsMapping()->items.size()));
   for (const auto& [key, value] : self.AsMapping()->items) {
     if constexpr (kind == SequenceKind::kDictKeys) {
-      items.emplace_back(key);
+      items.push_back(key);
     } else if constexpr (kind == SequenceKind::kDictValues) {
       items.push_back(value);
     } else {
@@ -30,10 +30,8 @@ Result<Value> View(Runtime& runtime, const Value& self, const CallArguments& arg
 
 Result<Value> Get(Runtime& runtime, const Value& self, const CallArguments& arguments) {
   ASSIGN_OR_RETURN(const BoundArguments bound, BoundArguments::Bind("get", {"key", "default"}, 1, arguments));
-  RETURN_IF_ERROR(runtime.budget().Step(self.AsMapping()->items.size() / 8));
-  if (const std::string* key = bound[0]->AsString()) {
-    if (const Value* found = FindKey(self.AsMapping()->items, *key)) return *found;
-  }
+  ASSIGN_OR_RETURN(const Value* found, FindKey(runtime, self.AsMapping()->items, *bound[0]));
+  if (found != nullptr) return *found;
   return bound[1] == nullptr ? Value() : *bound[1];
 }
 

@@ -89,25 +89,13 @@ Result<List> Interpreter::EvaluateItems(const ItemsExpr& expr) {
 }
 
 Result<Value> Interpreter::EvaluateDict(const DictExpr& expr) {
-  Dict dict;
+  Entries entries;
   for (const auto& [key_expr, value_expr] : expr.items) {
     ASSIGN_OR_RETURN(const Value key, Evaluate(*key_expr));
     ASSIGN_OR_RETURN(Value value, Evaluate(*value_expr));
-    if (key.AsString() == nullptr) {
-      return InvalidArgument("the keys of a dict must be strings here, not '" + TypeName(key) + "'");
-    }
-    RETURN_IF_ERROR(runtime_.budget().Step(dict.size() / 8));
-    RETURN_IF_ERROR(runtime_.budget().Produce(key.AsString()->size()));
-    if (const Value* existing = FindKey(dict, *key.AsString())) {
-      dict[static_cast<std::size_t>(std::find_if(dict.begin(), dict.end(),
-                                                 [&](const auto& item) { return &item.second == existing; }) -
-                                    dict.begin())]
-          .second = std::move(value);
-    } else {
-      dict.emplace_back(*key.AsString(), std::move(value));
-    }
+    RETURN_IF_ERROR(SetKey(runtime_, &entries, key, std::move(value)));
   }
-  return runtime_.MakeDict(std::move(dict));
+  return runtime_.MakeMapping(std::move(entries));
 }
 
 Result<Value> Interpreter::EvaluateSubscript(const SubscriptExpr& expr) {
@@ -145,7 +133,11 @@ Result<CallArguments> Interpreter::EvaluateArguments(const ArgumentExprs& argume
     if (mapping.AsMapping() == nullptr)
       return InvalidArgument("'**' needs a dict, not '" + TypeName(mapping) + "'");
     RETURN_IF_ERROR(runtime_.budget().Step(mapping.AsMapping()->items.size()));
-    for (const auto& item : mapping.AsMapping()->items) values.keyword.push_back(item);
+    for (const auto& [name, value] : mapping.AsMapping()->items) {
+      if (name.AsString() == nullptr)
+        return InvalidArgument("the names of keyword arguments must be strings");
+      values.keyword.emplace_back(*name.AsString(), value);
+    }
   }
   return values;
 }

@@ -60,7 +60,8 @@ Status AppendMapping(Runtime& runtime, const Mapping& mapping, std::string* out)
   RETURN_IF_ERROR(Append(runtime, "{", out));
   for (std::size_t i = 0; i < mapping.items.size(); ++i) {
     if (i > 0) RETURN_IF_ERROR(Append(runtime, ", ", out));
-    RETURN_IF_ERROR(Append(runtime, QuoteText(mapping.items[i].first) + ": ", out));
+    RETURN_IF_ERROR(AppendRepr(runtime, mapping.items[i].first, out));
+    RETURN_IF_ERROR(Append(runtime, ": ", out));
     RETURN_IF_ERROR(AppendRepr(runtime, mapping.items[i].second, out));
   }
   return Append(runtime, "}", out);
@@ -93,7 +94,7 @@ Status AppendRepr(Runtime& runtime, const Value& value, std::string* out) {
   if (const double* v = value.AsFloat()) return Append(runtime, FormatFloat(*v), out);
   if (const std::string* v = value.AsString()) {
     RETURN_IF_ERROR(runtime.budget().Produce(v->size()));
-    return Append(runtime, QuoteText(*v), out);
+    return Append(runtime, value.IsMarkup() ? "Markup(" + QuoteText(*v) + ")" : QuoteText(*v), out);
   }
   if (const Sequence* v = value.AsSequence()) return AppendSequence(runtime, *v, out);
   if (const Mapping* v = value.AsMapping()) return AppendMapping(runtime, *v, out);

@@ -78,51 +78,40 @@ class Cycler : public Object {
   Control reset_{*this, false};
 };
 
-void SetKey(Dict* dict, std::string_view key, Value value) {
-  for (auto& [candidate, current] : *dict) {
-    if (candidate != key) continue;
-    current = std::move(value);
-    return;
-  }
-  dict->emplace_back(key, std::move(value));
-}
-
 // dict(mapping_or_pairs, **items)
-Result<Dict> DictOf(Runtime& runtime, const CallArguments& arguments) {
-  Dict dict;
+Result<Entries> EntriesOf(Runtime& runtime, const CallArguments& arguments) {
+  Entries entries;
   if (arguments.positional.size() > 1) return InvalidArgument("dict takes at most one positional argument");
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
     if (source.AsMapping() != nullptr) {
-      dict = source.AsMapping()->items;
+      RETURN_IF_ERROR(runtime.budget().Step(source.AsMapping()->items.size()));
+      entries = source.AsMapping()->items;
     } else {
       ASSIGN_OR_RETURN(const std::shared_ptr<const Sequence> pairs, Items(runtime, source));
       for (const Value& pair : pairs->items) {
-        const Sequence* items = pair.AsSequence();
-        if (items == nullptr || items->items.size() != 2 || items->items[0].AsString() == nullptr) {
-          return InvalidArgument("dict needs pairs of a string and a value");
-        }
-        RETURN_IF_ERROR(runtime.budget().Step(1 + dict.size() / 8));
-        SetKey(&dict, *items->items[0].AsString(), items->items[1]);
+        ASSIGN_OR_RETURN(const std::shared_ptr<const Sequence> items, Items(runtime, pair));
+        if (items->items.size() != 2) return InvalidArgument("dict needs pairs of a key and a value");
+        RETURN_IF_ERROR(SetKey(runtime, &entries, items->items[0], items->items[1]));
       }
     }
   }
-  for (const auto& [name, value] : arguments.keyword) {
-    RETURN_IF_ERROR(runtime.budget().Step(1 + dict.size() / 8));
-    SetKey(&dict, name, value);
-  }
-  return dict;
+  for (const auto& [name, value] : arguments.keyword) RETURN_IF_ERROR(SetKey(runtime, &entries, name, value));
+  return entries;
 }
 
 Result<Value> MakeDict(Runtime& runtime, const CallArguments& arguments) {
-  ASSIGN_OR_RETURN(Dict dict, DictOf(runtime, arguments));
-  return runtime.MakeDict(std::move(dict));
+  ASSIGN_OR_RETURN(Entries entries, EntriesOf(runtime, arguments));
+  return runtime.MakeMapping(std::move(entries));
 }
 
 Result<Value> MakeNamespace(Runtime& runtime, const CallArguments& arguments) {
-  ASSIGN_OR_RETURN(const Dict attributes, DictOf(runtime, arguments));
+  ASSIGN_OR_RETURN(const Entries attributes, EntriesOf(runtime, arguments));
   ASSIGN_OR_RETURN(Namespace * made, runtime.MakeObject<Namespace>());
-  for (const auto& [name, value] : attributes) RETURN_IF_ERROR(made->Set(runtime, name, value));
+  for (const auto& [name, value] : attributes) {
+    if (name.AsString() == nullptr) return InvalidArgument("the attributes of a namespace need names");
+    RETURN_IF_ERROR(made->Set(runtime, *name.AsString(), value));
+  }
   return Value(made);
 }
 
@@ -228,9 +217,7 @@ Status Namespace::Set(Runtime& runtime, std::string_view name, Value value) {
     return InvalidArgument("a namespace holds no attribute that begins with an underscore, like '" +
                            std::string(name) + "'");
   }
-  RETURN_IF_ERROR(runtime.budget().Step(1 + attributes_.size() / 8));
-  SetKey(&attributes_, name, std::move(value));
-  return OkStatus();
+  return SetKey(runtime, &attributes_, std::string(name), std::move(value));
 }
 
 Result<Dict> MakeGlobals(Runtime& runtime) {

@@ -23,7 +23,7 @@ class Namespace : public Object {
   Status Set(Runtime& runtime, std::string_view name, Value value);
 
  private:
-  Dict attributes_;
+  Entries attributes_;
 };
 
 // Names and values: range, dict, namespace, raise_exception, strftime_now, joiner and cycler.

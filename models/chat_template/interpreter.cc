@@ -157,9 +157,10 @@ Status Interpreter::RunLoop(const ForStmt& statement, const ScopePtr& outer, con
   }
   ASSIGN_OR_RETURN(Loop * loop,
                    runtime_.MakeObject<Loop>(runtime_, std::move(items), filter, recurse, depth));
-  bool is_empty = true;
+  // As in Jinja, `else` also runs when every turn ended early.
+  bool runs_else = true;
   scope_ = std::make_shared<Scope>(outer);
-  for (;; is_empty = false) {
+  for (Flow flow = Flow::kNext; flow != Flow::kBreak;) {
     ASSIGN_OR_RETURN(const bool has_item, loop->Advance());
     if (!has_item) break;
     // A macro of the last turn may still hold its scope.
@@ -170,14 +171,11 @@ Status Interpreter::RunLoop(const ForStmt& statement, const ScopePtr& outer, con
     }
     scope_->Set("loop", loop);
     RETURN_IF_ERROR(Assign(statement.target, loop->current()));
-    ASSIGN_OR_RETURN(const Flow flow, ExecuteBody(statement.body));
-    if (flow == Flow::kBreak) {
-      is_empty = false;
-      break;
-    }
+    ASSIGN_OR_RETURN(flow, ExecuteBody(statement.body));
+    if (flow == Flow::kNext) runs_else = false;
   }
   scope_ = std::make_shared<Scope>(outer);
-  if (is_empty) RETURN_IF_ERROR(ExecuteBody(statement.otherwise).status());
+  if (runs_else) RETURN_IF_ERROR(ExecuteBody(statement.otherwise).status());
   scope_ = saved;
   return OkStatus();
 }
@@ -314,8 +312,9 @@ Status Interpreter::BindParameters(const MacroDefinition& definition, const Call
     scope_->Set("caller", caller ? *caller : MakeUndefined("no caller defined"));
   }
   if (definition.uses_kwargs) {
-    ASSIGN_OR_RETURN(Value rest, runtime_.MakeDict(std::exchange(keyword, Dict())));
+    ASSIGN_OR_RETURN(Value rest, runtime_.MakeMapping(Entries(keyword.begin(), keyword.end())));
     scope_->Set("kwargs", std::move(rest));
+    keyword.clear();
   }
   if (!keyword.empty()) return InvalidArgument(name + " has no parameter '" + keyword.front().first + "'");
   const std::size_t taken = std::min(given, parameters.size());

@@ -23,7 +23,8 @@ class JsonWriter {
   Status WriteText(std::string_view text);
   void Escape(char32_t c, std::string_view original, std::string* out) const;
   Status WriteSequence(const List& items);
-  Status WriteMapping(const Dict& items);
+  Status WriteMapping(const Entries& items);
+  Status WriteKey(const Value& key);
   Status BreakLine();
 
   Runtime& runtime_;
@@ -115,21 +116,37 @@ Status JsonWriter::WriteSequence(const List& items) {
   return Append("]");
 }
 
-Status JsonWriter::WriteMapping(const Dict& items) {
+// JSON knows only strings as keys: Python writes the others as strings.
+Status JsonWriter::WriteKey(const Value& key) {
+  if (key.AsString() != nullptr) return WriteText(*key.AsString());
+  if (!key.IsNone() && !NumberOf(key))
+    return InvalidArgument("'" + TypeName(key) + "' cannot be a key of JSON");
+  RETURN_IF_ERROR(Append("\""));
+  RETURN_IF_ERROR(Write(key));
+  return Append("\"");
+}
+
+Status JsonWriter::WriteMapping(const Entries& items) {
   if (items.empty()) return Append("{}");
   RETURN_IF_ERROR(runtime_.budget().Step(items.size()));
-  std::vector<const Dict::value_type*> order;
-  for (const auto& item : items) order.push_back(&item);
+  std::vector<const Entries::value_type*> order;
+  for (const auto& item : items) {
+    if (style_.sort_keys && item.first.AsString() == nullptr) {
+      return InvalidArgument("only keys that are strings can be sorted");
+    }
+    order.push_back(&item);
+  }
   if (style_.sort_keys) {
-    std::stable_sort(order.begin(), order.end(),
-                     [](const auto* a, const auto* b) { return a->first < b->first; });
+    std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+      return *a->first.AsString() < *b->first.AsString();
+    });
   }
   RETURN_IF_ERROR(Append("{"));
   ++level_;
   for (std::size_t i = 0; i < order.size(); ++i) {
     if (i > 0) RETURN_IF_ERROR(Append(style_.item_separator));
     RETURN_IF_ERROR(BreakLine());
-    RETURN_IF_ERROR(WriteText(order[i]->first));
+    RETURN_IF_ERROR(WriteKey(order[i]->first));
     RETURN_IF_ERROR(Append(style_.key_separator));
     RETURN_IF_ERROR(Write(order[i]->second));
   }

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "models/chat_template/attributes.h"
+#include "models/chat_template/formatting.h"
 #include "models/chat_template/string_format.h"
 #include "models/chat_template/text.h"
 
@@ -60,13 +62,12 @@ Result<bool> EqualItems(Runtime& runtime, const List& a, const List& b) {
   return true;
 }
 
-Result<bool> EqualMappings(Runtime& runtime, const Dict& a, const Dict& b) {
+Result<bool> EqualMappings(Runtime& runtime, const Entries& a, const Entries& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [key, value] : a) {
-    RETURN_IF_ERROR(runtime.budget().Step(b.size()));
-    auto other = std::find_if(b.begin(), b.end(), [&](const auto& item) { return item.first == key; });
-    if (other == b.end()) return false;
-    ASSIGN_OR_RETURN(const bool equal, Equal(runtime, value, other->second));
+    ASSIGN_OR_RETURN(const Value* other, FindKey(runtime, b, key));
+    if (other == nullptr) return false;
+    ASSIGN_OR_RETURN(const bool equal, Equal(runtime, value, *other));
     if (!equal) return false;
   }
   return true;
@@ -172,6 +173,12 @@ Result<Value> FloatArithmetic(ArithmeticOperator op, double a, double b) {
 
 Result<Value> Add(Runtime& runtime, const Value& a, const Value& b) {
   if (a.AsString() != nullptr && b.AsString() != nullptr) {
+    if (a.IsMarkup() || b.IsMarkup()) {
+      ASSIGN_OR_RETURN(const Value left, EscapeText(runtime, a));
+      ASSIGN_OR_RETURN(const Value right, EscapeText(runtime, b));
+      RETURN_IF_ERROR(runtime.budget().Produce(left.AsString()->size() + right.AsString()->size()));
+      return Value(Markup{*left.AsString() + *right.AsString()});
+    }
     RETURN_IF_ERROR(runtime.budget().Produce(a.AsString()->size() + b.AsString()->size()));
     return Value(*a.AsString() + *b.AsString());
   }
@@ -196,7 +203,7 @@ Result<Value> Repeat(Runtime& runtime, const Value& value, std::int64_t count) {
     std::string repeated;
     repeated.reserve(total);
     while (repeated.size() < total) repeated += *text;
-    return Value(std::move(repeated));
+    return LikeText(value, std::move(repeated));
   }
   RETURN_IF_ERROR(runtime.budget().Step(total));
   List repeated;
@@ -244,6 +251,28 @@ std::string TypeName(const Value& value) {
 Status CheckDefined(const Value& value) {
   const Undefined* undefined = value.AsUndefined();
   return undefined == nullptr ? OkStatus() : InvalidArgument(*undefined->reason);
+}
+
+Value LikeText(const Value& original, std::string text) {
+  return original.IsMarkup() ? Value(Markup{std::move(text)}) : Value(std::move(text));
+}
+
+Result<Value> EscapeText(Runtime& runtime, const Value& value) {
+  if (value.IsMarkup()) return value;
+  static constexpr std::string_view kSpecial = "&<>'\"";
+  static constexpr std::string_view kEntities[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+  ASSIGN_OR_RETURN(const Value text, ToText(runtime, value));
+  RETURN_IF_ERROR(runtime.budget().Produce(text.AsString()->size() * 5));
+  std::string escaped;
+  for (char c : *text.AsString()) {
+    const std::size_t special = kSpecial.find(c);
+    if (special == std::string_view::npos) {
+      escaped += c;
+    } else {
+      escaped += kEntities[special];
+    }
+  }
+  return Value(Markup{std::move(escaped)});
 }
 
 bool IsTrue(const Value& value) {
@@ -328,10 +357,8 @@ Result<bool> Contains(Runtime& runtime, const Value& container, const Value& ite
     return FindFirst(*text, *part) != std::string_view::npos;
   }
   if (const Mapping* mapping = container.AsMapping()) {
-    RETURN_IF_ERROR(runtime.budget().Step(mapping->items.size() / 8));
-    const std::string* key = item.AsString();
-    return key != nullptr && std::any_of(mapping->items.begin(), mapping->items.end(),
-                                         [&](const auto& candidate) { return candidate.first == *key; });
+    ASSIGN_OR_RETURN(const Value* found, FindKey(runtime, mapping->items, item));
+    return found != nullptr;
   }
   if (container.AsSequence() == nullptr && container.AsUndefined() == nullptr) {
     return InvalidArgument("'" + TypeName(container) + "' cannot be searched with 'in'");
@@ -363,8 +390,7 @@ Result<bool> Compare(Runtime& runtime, CompareOperator op, const Value& a, const
 
 Result<Value> Arithmetic(Runtime& runtime, ArithmeticOperator op, const Value& a, const Value& b) {
   RETURN_IF_ERROR(CheckDefined(a));
-  if (op == ArithmeticOperator::kModulo && a.AsString() != nullptr)
-    return FormatPercent(runtime, *a.AsString(), b);
+  if (op == ArithmeticOperator::kModulo && a.AsString() != nullptr) return FormatPercent(runtime, a, b);
   RETURN_IF_ERROR(CheckDefined(b));
   if (IntegerOf(a) && IntegerOf(b)) return IntegerArithmetic(op, *IntegerOf(a), *IntegerOf(b));
   if (NumberOf(a) && NumberOf(b)) return FloatArithmetic(op, *NumberOf(a), *NumberOf(b));

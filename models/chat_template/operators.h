@@ -20,6 +20,11 @@ std::string TypeName(const Value& value);
 // An error when the value is undefined: it says what was.
 Status CheckDefined(const Value& value);
 
+// `text` as the type of string that `original` is.
+Value LikeText(const Value& original, std::string text);
+// Markup whose HTML is escaped, unless it is markup already.
+Result<Value> EscapeText(Runtime& runtime, const Value& value);
+
 bool IsTrue(const Value& value);
 inline bool IsCallable(const Value& value) {
   return value.AsObject() != nullptr && value.AsObject()->IsCallable();

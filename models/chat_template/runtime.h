@@ -67,9 +67,9 @@ class Runtime {
     return CheckedDepth(Value(kind, std::move(items)));
   }
   Result<Value> MakeList(List items) { return MakeSequence(SequenceKind::kList, std::move(items)); }
-  Result<Value> MakeDict(Dict items) {
+  Result<Value> MakeMapping(Entries items) {
     RETURN_IF_ERROR(budget_.Step(items.size()));
-    return CheckedDepth(Value(std::move(items)));
+    return CheckedDepth(Value::FromEntries(std::move(items)));
   }
 
  private:

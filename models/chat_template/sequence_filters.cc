@@ -164,8 +164,7 @@ Result<Value> DictSort(Runtime& runtime, const Value& input, const CallArguments
   ASSIGN_OR_RETURN(const Value view, FindDictMethod("items")(runtime, input, {}));
   List keys;
   for (const auto& [name, value] : input.AsMapping()->items) {
-    ASSIGN_OR_RETURN(Value key,
-                     KeyOf(runtime, by == "key" ? Value(name) : value, nullptr, bound.Flag(0, false)));
+    ASSIGN_OR_RETURN(Value key, KeyOf(runtime, by == "key" ? name : value, nullptr, bound.Flag(0, false)));
     keys.push_back(std::move(key));
   }
   ASSIGN_OR_RETURN(List sorted, SortItems(runtime, view.AsSequence()->items, keys, bound.Flag(2, false)));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/utf8.h"
+#include "models/chat_template/attributes.h"
 #include "models/chat_template/formatting.h"
 #include "models/chat_template/operators.h"
 #include "models/chat_template/text.h"
@@ -191,8 +192,8 @@ Result<std::string> FormatValue(Runtime& runtime, const Value& value, const Form
 // The conversions of one 'format % values'.
 class PercentFormatter {
  public:
-  PercentFormatter(Runtime& runtime, std::string_view format, const Value& values)
-      : runtime_(runtime), format_(format), values_(values) {
+  PercentFormatter(Runtime& runtime, const Value& format, const Value& values)
+      : runtime_(runtime), escapes_(format.IsMarkup()), format_(*format.AsString()), values_(values) {
     const Sequence* sequence = values.AsSequence();
     if (sequence != nullptr && sequence->kind == SequenceKind::kTuple) {
       items_ = sequence->items;
@@ -212,6 +213,7 @@ class PercentFormatter {
   Result<std::string> Format(const Value& value, FormatSpec spec, char type);
 
   Runtime& runtime_;
+  const bool escapes_;  // the format is markup
   const std::string_view format_;
   const Value& values_;
   List items_;
@@ -234,7 +236,7 @@ Result<Value> PercentFormatter::Run() {
     return InvalidArgument("not all arguments are converted by the format '" +
                            std::string(format_.substr(0, 80)) + "'");
   }
-  return Value(std::move(out_));
+  return escapes_ ? Value(Markup{std::move(out_)}) : Value(std::move(out_));
 }
 
 Result<Value> PercentFormatter::NextValue() {
@@ -250,9 +252,7 @@ Result<Value> PercentFormatter::NamedValue() {
   uses_names_ = true;
   const Mapping* mapping = values_.AsMapping();
   if (mapping == nullptr) return InvalidArgument("the format needs a dict");
-  for (const auto& [key, value] : mapping->items) {
-    if (key == name) return value;
-  }
+  if (const Value* value = FindKey(mapping->items, name)) return *value;
   return InvalidArgument("the format needs a value for '" + std::string(name) + "'");
 }
 
@@ -317,6 +317,10 @@ Result<std::string> PercentFormatter::Format(const Value& value, FormatSpec spec
     if (spec.align != '<') spec.align = '>';
     std::string text;
     RETURN_IF_ERROR(type == 's' ? AppendText(runtime_, value, &text) : AppendRepr(runtime_, value, &text));
+    if (escapes_ && !value.IsMarkup()) {
+      ASSIGN_OR_RETURN(const Value escaped, EscapeText(runtime_, std::move(text)));
+      return FormatText(runtime_, *escaped.AsString(), spec);
+    }
     return FormatText(runtime_, text, spec);
   }
   RETURN_IF_ERROR(CheckDefined(value));
@@ -382,7 +386,7 @@ Result<std::string> FormatField(Runtime& runtime, std::string_view field, const 
 
 }  // namespace
 
-Result<Value> FormatPercent(Runtime& runtime, std::string_view format, const Value& values) {
+Result<Value> FormatPercent(Runtime& runtime, const Value& format, const Value& values) {
   return PercentFormatter(runtime, format, values).Run();
 }
 

@@ -10,8 +10,8 @@
 
 namespace reprise::chat_template {
 
-// `values` is a tuple, a dict for %(name)s, or one value.
-Result<Value> FormatPercent(Runtime& runtime, std::string_view format, const Value& values);
+// `format` is a string; `values` a tuple, a dict for %(name)s, or one value.
+Result<Value> FormatPercent(Runtime& runtime, const Value& format, const Value& values);
 
 // {}, {0} and {name}, with a format specification but without attributes, elements or nested fields.
 Result<Value> FormatBraces(Runtime& runtime, std::string_view format, const CallArguments& values);

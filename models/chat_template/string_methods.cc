@@ -155,7 +155,12 @@ Result<Value> Replace(Runtime& runtime, const Value& self, const CallArguments& 
   ASSIGN_OR_RETURN(const BoundArguments bound,
                    BoundArguments::Bind("replace", {"old", "new", "count"}, 2, arguments));
   ASSIGN_OR_RETURN(const std::string_view from, bound.Text(0, ""));
-  ASSIGN_OR_RETURN(const std::string_view to, bound.Text(1, ""));
+  RETURN_IF_ERROR(bound.Text(1, "").status());
+  Value replacement = *bound[1];
+  if (self.IsMarkup()) {
+    ASSIGN_OR_RETURN(replacement, EscapeText(runtime, replacement));
+  }
+  const std::string_view to = *replacement.AsString();
   ASSIGN_OR_RETURN(const std::int64_t limit, bound.Integer(2, -1));
   const std::string& text = *self.AsString();
   RETURN_IF_ERROR(runtime.budget().Scan(text.size() * 4));
@@ -186,7 +191,11 @@ Result<Value> Join(Runtime& runtime, const Value& self, const CallArguments& arg
   ASSIGN_OR_RETURN(const std::shared_ptr<const Sequence> items, Items(runtime, *bound[0]));
   std::string joined;
   for (std::size_t i = 0; i < items->items.size(); ++i) {
-    const std::string* item = items->items[i].AsString();
+    Value text = items->items[i];
+    if (self.IsMarkup()) {
+      ASSIGN_OR_RETURN(text, EscapeText(runtime, text));
+    }
+    const std::string* item = text.AsString();
     if (item == nullptr) {
       return InvalidArgument("join needs strings, but item " + std::to_string(i) + " is '" +
                              TypeName(items->items[i]) + "'");
@@ -292,15 +301,26 @@ Result<Value> IsAsciiMethod(Runtime& runtime, const Value& self, const CallArgum
                            [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
 }
 
+// Calls the method and, for markup, marks the text it makes as markup too.
+template <MethodFunction method>
+Result<Value> Keep(Runtime& runtime, const Value& self, const CallArguments& arguments) {
+  ASSIGN_OR_RETURN(Value result, method(runtime, self, arguments));
+  if (!self.IsMarkup()) return result;
+  if (result.AsString() != nullptr) return Value(Markup{*result.AsString()});
+  List parts;
+  for (const Value& part : result.AsSequence()->items) parts.emplace_back(Markup{*part.AsString()});
+  return Value(result.AsSequence()->kind, std::move(parts));
+}
+
 constexpr NamedFunction<MethodFunction> kStringMethods[] = {
-    {"strip", Strip<Side::kBoth>},
-    {"lstrip", Strip<Side::kLeft>},
-    {"rstrip", Strip<Side::kRight>},
-    {"split", Split<Side::kLeft>},
-    {"rsplit", Split<Side::kRight>},
-    {"splitlines", SplitLinesMethod},
-    {"partition", Partition<Side::kLeft>},
-    {"rpartition", Partition<Side::kRight>},
+    {"strip", Keep<Strip<Side::kBoth>>},
+    {"lstrip", Keep<Strip<Side::kLeft>>},
+    {"rstrip", Keep<Strip<Side::kRight>>},
+    {"split", Keep<Split<Side::kLeft>>},
+    {"rsplit", Keep<Split<Side::kRight>>},
+    {"splitlines", Keep<SplitLinesMethod>},
+    {"partition", Keep<Partition<Side::kLeft>>},
+    {"rpartition", Keep<Partition<Side::kRight>>},
     {"startswith", Matches<true>},
     {"endswith", Matches<false>},
     {"find", Find<Side::kLeft, false>},
@@ -308,21 +328,21 @@ constexpr NamedFunction<MethodFunction> kStringMethods[] = {
     {"index", Find<Side::kLeft, true>},
     {"rindex", Find<Side::kRight, true>},
     {"count", Count},
-    {"replace", Replace},
-    {"removeprefix", RemoveAffix<true>},
-    {"removesuffix", RemoveAffix<false>},
-    {"join", Join},
+    {"replace", Keep<Replace>},
+    {"removeprefix", Keep<RemoveAffix<true>>},
+    {"removesuffix", Keep<RemoveAffix<false>>},
+    {"join", Keep<Join>},
     {"format", Format},
-    {"ljust", Justify<false, true>},
-    {"rjust", Justify<true, false>},
-    {"center", Justify<true, true>},
-    {"zfill", ZeroFill},
-    {"upper", Convert<ToUpper>},
-    {"lower", Convert<ToLower>},
-    {"casefold", Convert<ToLower>},
-    {"title", Convert<ToTitle>},
-    {"capitalize", Convert<Capitalize>},
-    {"swapcase", Convert<SwapCase>},
+    {"ljust", Keep<Justify<false, true>>},
+    {"rjust", Keep<Justify<true, false>>},
+    {"center", Keep<Justify<true, true>>},
+    {"zfill", Keep<ZeroFill>},
+    {"upper", Keep<Convert<ToUpper>>},
+    {"lower", Keep<Convert<ToLower>>},
+    {"casefold", Keep<Convert<ToLower>>},
+    {"title", Keep<Convert<ToTitle>>},
+    {"capitalize", Keep<Convert<Capitalize>>},
+    {"swapcase", Keep<Convert<SwapCase>>},
     {"isspace", All<IsSpace>},
     {"isalpha", All<IsAlphabetic>},
     {"isdigit", All<IsDigit>},

@@ -152,7 +152,7 @@ std::vector<std::string_view> SplitSpace(std::string_view text, std::int64_t lim
   text = StripSpace(text, from_right ? Side::kRight : Side::kLeft);
   while (!text.empty()) {
     if (limit >= 0 && static_cast<std::int64_t>(parts.size()) == limit) {
-      parts.push_back(StripSpace(text, from_right ? Side::kLeft : Side::kRight));
+      parts.push_back(text);
       break;
     }
     const std::size_t cut = from_right ? WordBegin(text) : WordEnd(text);

@@ -66,7 +66,9 @@ Result<Value> ReplaceFilter(Runtime& runtime, const Value& input, const CallArgu
     texts.positional.push_back(std::move(text));
   }
   if (bound[2] != nullptr) texts.positional.push_back(*bound[2]);
-  return CallMethod(runtime, "replace", input, texts);
+  // Of plain text: the result is no markup even when the input is.
+  ASSIGN_OR_RETURN(const Value text, ToText(runtime, input));
+  return FindStringMethod("replace")(runtime, text.IsMarkup() ? Value(*text.AsString()) : text, texts);
 }
 
 Result<Value> String(Runtime& runtime, const Value& input, const CallArguments& arguments) {
@@ -74,27 +76,22 @@ Result<Value> String(Runtime& runtime, const Value& input, const CallArguments& 
   return ToText(runtime, input);
 }
 
-// Without automatic escaping there is nothing to mark text safe for.
 Result<Value> Safe(Runtime& runtime, const Value& input, const CallArguments& arguments) {
-  return String(runtime, input, arguments);
+  RETURN_IF_ERROR(BoundArguments::Bind("safe", {}, 0, arguments).status());
+  ASSIGN_OR_RETURN(const Value text, ToText(runtime, input));
+  RETURN_IF_ERROR(runtime.budget().Produce(text.AsString()->size()));
+  return Value(Markup{*text.AsString()});
 }
 
 Result<Value> Escape(Runtime& runtime, const Value& input, const CallArguments& arguments) {
   RETURN_IF_ERROR(BoundArguments::Bind("escape", {}, 0, arguments).status());
+  return EscapeText(runtime, input);
+}
+
+// Even what is markup already.
+Result<Value> ForceEscape(Runtime& runtime, const Value& input, const CallArguments& arguments) {
   ASSIGN_OR_RETURN(const Value text, ToText(runtime, input));
-  static constexpr std::string_view kSpecial = "&<>'\"";
-  static constexpr std::string_view kEntities[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
-  RETURN_IF_ERROR(runtime.budget().Produce(text.AsString()->size() * 5));
-  std::string out;
-  for (char c : *text.AsString()) {
-    const std::size_t special = kSpecial.find(c);
-    if (special == std::string_view::npos) {
-      out += c;
-    } else {
-      out += kEntities[special];
-    }
-  }
-  return Value(std::move(out));
+  return Escape(runtime, Value(*text.AsString()), arguments);
 }
 
 Result<Value> Center(Runtime& runtime, const Value& input, const CallArguments& arguments) {
@@ -109,9 +106,9 @@ Result<Value> Format(Runtime& runtime, const Value& input, const CallArguments& 
   }
   ASSIGN_OR_RETURN(const Value text, ToText(runtime, input));
   if (arguments.keyword.empty()) {
-    return FormatPercent(runtime, *text.AsString(), Value(SequenceKind::kTuple, arguments.positional));
+    return FormatPercent(runtime, text, Value(SequenceKind::kTuple, arguments.positional));
   }
-  return FormatPercent(runtime, *text.AsString(), Value(Dict(arguments.keyword)));
+  return FormatPercent(runtime, text, Value(Dict(arguments.keyword)));
 }
 
 Result<std::string> Spaces(Runtime& runtime, std::int64_t count) {
@@ -147,7 +144,7 @@ Result<Value> Indent(Runtime& runtime, const Value& input, const CallArguments& 
     out += line;
     is_first = false;
   }
-  return Value(std::move(out));
+  return LikeText(input, std::move(out));
 }
 
 Result<Value> Truncate(Runtime& runtime, const Value& input, const CallArguments& arguments) {
@@ -236,11 +233,24 @@ Result<Value> ToJsonFilter(Runtime& runtime, const Value& input, const CallArgum
 }
 
 constexpr NamedFunction<FilterFunction> kTextFilters[] = {
-    {"upper", Upper},   {"lower", Lower},           {"title", Title},        {"capitalize", CapitalizeFilter},
-    {"trim", Trim},     {"replace", ReplaceFilter}, {"string", String},      {"safe", Safe},
-    {"e", Escape},      {"escape", Escape},         {"forceescape", Escape}, {"center", Center},
-    {"format", Format}, {"indent", Indent},         {"truncate", Truncate},  {"wordcount", WordCount},
-    {"join", Join},     {"tojson", ToJsonFilter},
+    {"upper", Upper},
+    {"lower", Lower},
+    {"title", Title},
+    {"capitalize", CapitalizeFilter},
+    {"trim", Trim},
+    {"replace", ReplaceFilter},
+    {"string", String},
+    {"safe", Safe},
+    {"e", Escape},
+    {"escape", Escape},
+    {"forceescape", ForceEscape},
+    {"center", Center},
+    {"format", Format},
+    {"indent", Indent},
+    {"truncate", Truncate},
+    {"wordcount", WordCount},
+    {"join", Join},
+    {"tojson", ToJsonFilter},
 };
 
 }  // namespace
