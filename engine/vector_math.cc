@@ -70,9 +70,4 @@ double SumExp(std::span<const float> values, float scale, float max) {
   return total;
 }
 
-void Softmax(std::span<const float> values, float scale, float max, std::span<float> out) {
-  const auto inverse = static_cast<float>(1.0 / SumExp(values, scale, max));
-  for (std::size_t i = 0; i < values.size(); ++i) out[i] = ExpNonPositive(values[i] * scale - max) * inverse;
-}
-
 }  // namespace reprise

@@ -14,7 +14,4 @@ std::size_t IndexOfMax(std::span<const float> values);
 // Sum over i of exp(values[i] * scale - max); NaN and -infinity count as zero. Relative error below 1e-6.
 double SumExp(std::span<const float> values, float scale, float max);
 
-// out[i] = exp(values[i] * scale - max) / SumExp(values, scale, max). Sizes are equal.
-void Softmax(std::span<const float> values, float scale, float max, std::span<float> out);
-
 }  // namespace reprise
