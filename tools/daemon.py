@@ -72,6 +72,7 @@ class Daemon:
         """The exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(timeout_s)
+        self.process.stderr.close()
         return code
 
     def stop(self, timeout_s=60):

@@ -5,11 +5,13 @@ Usage: demo.py BUILD_DIRECTORY [serve flags]
 """
 
 import pathlib
+import re
 import sys
 
 from daemon import Daemon
 
-PROMPT = "Once upon a time there was a king who had three"
+PROMPT = ("Once upon a time, in a far country by the sea, there lived an old king who had three daughters, "
+          "and the youngest of them was so fair that")
 TOKENS = 48
 
 
@@ -51,10 +53,10 @@ def grpc_stream(daemon):
 
 
 def show_moved(before, after):
-    print("\n--- GET /metrics: what moved (without histogram buckets and process_*)")
+    print("\n--- GET /metrics: what moved (without histogram buckets, sums and process_*)")
     for sample, value in after.items():
         old = before.get(sample, 0.0)
-        if value != old and "_bucket{" not in sample and not sample.startswith("process_"):
+        if value != old and not re.search(r"^process_|_(bucket|sum|seconds){", sample):
             print(f"{sample} {old:g} -> {value:g}")
 
 

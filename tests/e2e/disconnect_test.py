@@ -17,6 +17,13 @@ LONG = {"prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
 class Disconnect(harness.DaemonTest):
     FLAGS = ("--model", harness.EMBEDDED, "--max-queued-requests", 2 * CLIENTS)
 
+    def setUp(self):
+        self.aborted_before = self.aborted()
+
+    def aborted(self):
+        return sum(value for sample, value in self.daemon.metrics().items()
+                   if sample.startswith("vllm:request_success_total") and 'finished_reason="abort"' in sample)
+
     def test_http_streams(self):
         expected = self.complete(prompt="a", max_tokens=8, temperature=0)["choices"][0]["text"]
         connections = [self.daemon.connect() for _ in range(CLIENTS)]
@@ -79,9 +86,7 @@ class Disconnect(harness.DaemonTest):
     def assert_aborted(self):
         for gauge in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"):
             self.assertEqual(self.daemon.wait_for_metric(gauge, 0), 0, gauge)
-        aborted = [v for sample, v in self.daemon.metrics().items()
-                   if sample.startswith("vllm:request_success_total") and 'finished_reason="abort"' in sample]
-        self.assertGreater(sum(aborted), 0)
+        self.assertGreater(self.aborted(), self.aborted_before)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Lifecycle(unittest.TestCase):
         daemon.send_signal(signal.SIGINT)
         daemon.wait_for_log("drain")
         daemon.send_signal(signal.SIGINT)
-        self.assert_ends(daemon)
+        self.assert_ends(daemon, 1)
 
     def ignore_errors(self, daemon):
         try:

@@ -5,13 +5,13 @@ import sys
 
 import harness
 
-VENV_PYTHON = harness.ROOT / "build/openai-venv/bin/python"
+VENV = harness.ROOT / "build/openai-venv"
 
 try:
     import openai
 except ImportError:
-    if VENV_PYTHON.exists() and VENV_PYTHON.resolve() and sys.prefix != str(VENV_PYTHON.parents[1]):
-        os.execv(VENV_PYTHON, [VENV_PYTHON, "-B", *sys.argv])
+    if (VENV / "complete").exists() and sys.prefix != str(VENV):
+        os.execv(VENV / "bin/python", [VENV / "bin/python", "-B", *sys.argv])
     harness.skip_file("the openai package is not installed and PyPI could not be reached")
 
 MESSAGES = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
