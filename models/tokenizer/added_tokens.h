@@ -17,7 +17,7 @@ namespace reprise::tokenizer {
 // As `added_tokens` of a tokenizer.json.
 struct AddedToken {
   TokenId id = 0;
-  std::string content;
+  std::string content = {};
   bool single_word = false;  // not inside a word
   bool lstrip = false;       // takes the white space before it along
   bool rstrip = false;       // and after it

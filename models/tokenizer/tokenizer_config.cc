@@ -49,7 +49,6 @@ Result<std::string> ReadChatTemplate(const json& object, const JsonFields& field
     ASSIGN_OR_RETURN(std::optional<std::string> source, entry_fields.String("template"));
     if (!name || !source) return fields.Wrong("chat_template", kExpected);
     if (*name == "default" || chosen.empty()) chosen = *std::move(source);
-    if (*name == "default") break;
   }
   return chosen;
 }

@@ -44,6 +44,13 @@ TEST_CASE("catastrophic backtracking ends with an error") {
   CHECK(status.code() == StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("so does a search that is quadratic in a long run") {
+  const auto regex = Regex::Compile(R"(\s+$)");
+  REQUIRE(regex.ok());
+  std::vector<Span> matches;
+  CHECK(regex->FindAll(std::string(200'000, ' ') + "x", &matches).code() == StatusCode::kInvalidArgument);
+}
+
 TEST_CASE("a long run is no catastrophe") {
   const auto regex = Regex::Compile(R"( ?\p{L}+|\s+(?!\S)|\s+)");
   REQUIRE(regex.ok());
