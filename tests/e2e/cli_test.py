@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and where settings come from."""
 
+import json
 import os
 import re
 import socket
@@ -60,6 +61,14 @@ class Settings(unittest.TestCase):
             name = daemon.get("/v1/models")[2]["data"][0]["id"]
             self.assertEqual(daemon.stop(), 0)
             return name
+
+    def test_json_log_is_one_object_a_line(self):
+        with Daemon(harness.BINARY, "--model", harness.TINY, "--log-format", "json") as daemon:
+            self.assertEqual(daemon.stop(), 0)
+            lines = [json.loads(line) for line in daemon.log]
+        self.assertTrue(all({"time", "level", "message"} <= set(line) for line in lines))
+        ready = next(line for line in lines if line["message"] == "ready")
+        self.assertEqual(ready["model"], "llama2")
 
     def config(self, text):
         path = harness.BUILD / f"{self.id()}.yaml"

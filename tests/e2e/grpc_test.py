@@ -1,5 +1,7 @@
 """The gRPC interface with Debian's python3-grpcio."""
 
+import tempfile
+
 import harness
 
 try:
@@ -87,6 +89,27 @@ class Grpc(harness.DaemonTest):
         reply = next(iter(info(iter([list_services]))))
         self.assertIn(b"reprise.v1.Generation", reply)
         self.assertIn(b"grpc.health.v1.Health", reply)
+
+
+class Keys(harness.DaemonTest):
+    @classmethod
+    def setUpClass(cls):
+        with tempfile.NamedTemporaryFile("w") as keys:
+            keys.write("secret\n")
+            keys.flush()
+            cls.FLAGS = (*harness.DaemonTest.FLAGS, "--api-key-file", keys.name, "--metrics-open")
+            super().setUpClass()
+
+    def test_the_same_keys_as_http(self):
+        with grpc.insecure_channel(self.daemon.grpc_address) as channel:
+            stub = generation_pb2_grpc.GenerationStub(channel)
+            for metadata in ((), (("authorization", "Bearer wrong"),)):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    stub.ListModels(pb.ListModelsRequest(), metadata=metadata)
+                self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+            stub.ListModels(pb.ListModelsRequest(), metadata=(("authorization", "Bearer secret"),))
+            health = channel.unary_unary("/grpc.health.v1.Health/Check", raw_bytes, raw_bytes)
+            self.assertEqual(health(b""), SERVING)
 
 
 if __name__ == "__main__":

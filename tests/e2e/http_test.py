@@ -1,7 +1,9 @@
 """The OpenAI interface over real sockets."""
 
 import json
+import signal
 import subprocess
+import tempfile
 
 import harness
 from daemon import send_request
@@ -168,6 +170,38 @@ class Protocol(harness.DaemonTest):
         streamed = curl(messages=MESSAGES, max_tokens=4, ignore_eos=True, stream=True)
         self.assertTrue(streamed.startswith("data: {"), streamed)
         self.assertTrue(streamed.endswith("data: [DONE]\n\n"), streamed)
+
+
+class Keys(harness.DaemonTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.keys = tempfile.NamedTemporaryFile("w")
+        cls.addClassCleanup(cls.keys.close)
+        cls.write_keys("first\nsecond\n")
+        cls.FLAGS = (*harness.DaemonTest.FLAGS, "--api-key-file", cls.keys.name, "--metrics-open")
+        super().setUpClass()
+
+    @classmethod
+    def write_keys(cls, text):
+        cls.keys.seek(0)
+        cls.keys.truncate()
+        cls.keys.write(text)
+        cls.keys.flush()
+
+    def status(self, path, key=None):
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.daemon.request("GET", path, headers=headers)[0]
+
+    def test_all_routes_but_the_probes_need_a_key_and_sighup_reads_them_again(self):
+        for path in ("/health", "/live", "/ready", "/metrics"):
+            self.assertEqual(self.status(path), 200, path)
+        for key, expected in ((None, 401), ("third", 401), ("first", 200), ("second", 200)):
+            self.assertEqual(self.status("/v1/models", key), expected, key)
+        self.write_keys("third\n")
+        self.daemon.send_signal(signal.SIGHUP)
+        self.daemon.wait_for_log("re-read")
+        for key, expected in (("third", 200), ("first", 401)):
+            self.assertEqual(self.status("/v1/models", key), expected, key)
 
 
 if __name__ == "__main__":
