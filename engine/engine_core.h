@@ -37,6 +37,8 @@ class EngineCore {
   // One step. False when there was nothing to do. A device error ends every stream with kError and is
   // returned.
   Result<bool> Step(EngineObserver* observer);
+  // Whom to tell of requests that end before the first step.
+  void set_observer(EngineObserver* observer) { observer_ = observer; }
 
   const Scheduler& scheduler() const { return scheduler_; }
   const EngineInfo& info() const { return info_; }
