@@ -19,6 +19,17 @@ Status TooLong(std::string message, const std::string& field) {
   return Status(StatusCode::kOutOfRange, std::move(message), field);
 }
 
+// More text than `max_tokens` tokens can be. Normalisation may shorten a text before it is cut into tokens,
+// hence some room.
+std::size_t MaxTextBytes(const Tokenizer& tokenizer, int max_tokens) {
+  constexpr std::size_t kRoom = 4;
+  std::size_t longest = 1;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    longest = std::max(longest, tokenizer.TokenBytes(id).size());
+  }
+  return kRoom * longest * static_cast<std::size_t>(max_tokens);
+}
+
 // The token as the model writes it, for templates; empty when there is none.
 std::string SpecialText(const Tokenizer& tokenizer, std::optional<TokenId> id) {
   return id ? std::string(tokenizer.TokenText(*id)) : std::string();
@@ -48,6 +59,7 @@ void Service::Attach(const Model* model, Engine* engine) {
   engine_ = engine;
   if (model_name_.empty()) model_name_ = model->name();
   created_ = std::time(nullptr);
+  max_text_bytes_ = MaxTextBytes(model->tokenizer(), engine->info().max_model_len);
   validation_.vocab_size = model->config().vocab_size;
   validation_.defaults = model->generation_defaults();
   validation_.eos_token_ids = model->eos_token_ids();
@@ -77,11 +89,20 @@ Status Service::CheckModel(const std::optional<std::string>& model) const {
                   "model");
 }
 
+Status Service::CheckTextLength(std::string_view text) const {
+  if (text.size() <= max_text_bytes_) return OkStatus();
+  return TooLong("This model's maximum context length is " + std::to_string(engine_->info().max_model_len) +
+                     " tokens, but the prompt has " + std::to_string(text.size()) +
+                     " bytes, which must be more tokens than that. Please shorten the prompt.",
+                 "prompt");
+}
+
 Result<Service::Prompt> Service::EncodePrompt(const PromptInput& input, bool add_special_tokens,
                                               bool echo) const {
   Prompt prompt;
   const Tokenizer& tokenizer = model_->tokenizer();
   if (const auto* text = std::get_if<std::string>(&input)) {
+    RETURN_IF_ERROR(CheckTextLength(*text));
     if (echo) prompt.echo = *text;
     ASSIGN_OR_RETURN(prompt.tokens, tokenizer.Encode(*text, {.add_special_tokens = add_special_tokens}));
     if (prompt.tokens.empty()) {

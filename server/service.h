@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -62,6 +63,8 @@ class Service {
 
   Status CheckAvailable() const;
   Status CheckModel(const std::optional<std::string>& model) const;
+  // Refuses text that is too long whatever its tokens are, before the work of finding them.
+  Status CheckTextLength(std::string_view text) const;
   Result<Prompt> EncodePrompt(const PromptInput& input, bool add_special_tokens, bool echo) const;
   // Checks the roles too.
   Result<std::string> RenderChat(const Conversation& conversation) const;
@@ -80,6 +83,7 @@ class Service {
   Engine* engine_ = nullptr;
   std::string model_name_;
   std::int64_t created_ = 0;
+  std::size_t max_text_bytes_ = 0;
   ValidationContext validation_;
 };
 

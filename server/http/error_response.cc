@@ -1,5 +1,6 @@
 #include "server/http/error_response.h"
 
+#include "base/utf8.h"
 #include "server/json_writer.h"
 #include "server/status_map.h"
 
@@ -9,7 +10,7 @@ namespace {
 std::string FormatError(std::string_view message, std::string_view type, std::string_view param,
                         std::string_view code) {
   std::string body = "{\"error\":{\"message\":";
-  AppendJsonString(message, &body);
+  AppendJsonString(SanitizeUtf8(message), &body);  // it may quote what the client sent
   body += ",\"type\":";
   AppendJsonString(type, &body);
   body += ",\"param\":";

@@ -1,6 +1,7 @@
 #include "server/http/http_api.h"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,23 @@ std::string FormatTokens(const TokenizeReply& reply, bool with_strings) {
     AppendJsonString(reply.token_strs[i], &out);
   }
   return out + "]}";
+}
+
+// "a%2Fb" is "a/b"; what is no escape stays.
+std::string PercentDecode(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(digits, digits + 2, code, 16).ptr == digits + 2) {
+      out += static_cast<char>(code);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 // "application/json", with or without parameters, in any case.
@@ -211,7 +229,7 @@ void HttpApi::ListModels(std::shared_ptr<Exchange> exchange) {
   if (!path.starts_with(kModelPrefix)) {
     return exchange->Reply(JsonResponse("{\"object\":\"list\",\"data\":[" + FormatCard(*card) + "]}"));
   }
-  const std::string name = path.substr(kModelPrefix.size());
+  const std::string name = PercentDecode(std::string_view(path).substr(kModelPrefix.size()));
   if (name == card->id) return exchange->Reply(JsonResponse(FormatCard(*card)));
   exchange->Reply(Error(
       NotFound("the model '" + name + "' is not served here; this server has '" + card->id + "'", "model")));

@@ -7,14 +7,16 @@
 #include <utility>
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 namespace reprise {
 namespace {
 
 namespace http = boost::beast::http;
 
+// Headers may have any byte; what we keep of them is UTF-8.
 std::string ToString(boost::beast::string_view text) {
-  return {text.data(), text.size()};
+  return SanitizeUtf8({text.data(), text.size()});
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ const std::vector<Json>& Cases() {
 
 // The words every message about this case must have: the field's last part, and what the case lists.
 void CheckMessage(const Json& expected, const std::string& message) {
-  for (const std::string& part : expected["contains"]) {
+  for (const auto& part : expected["contains"].get<std::vector<std::string>>()) {
     INFO("expected '" << part << "'");
     CHECK(message.find(part) != std::string::npos);
   }

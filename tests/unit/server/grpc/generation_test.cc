@@ -27,7 +27,7 @@ std::unique_ptr<v1::Generation::Stub> Stub(const TestDaemon& daemon) {
   return v1::Generation::NewStub(Connect(daemon));
 }
 
-v1::GenerateRequest Request(const std::string& prompt, int max_tokens) {
+v1::GenerateRequest GenerateOf(const std::string& prompt, int max_tokens) {
   v1::GenerateRequest request;
   request.set_prompt(prompt);
   request.mutable_options()->set_max_tokens(max_tokens);
@@ -63,7 +63,7 @@ bool AllFree(const TestDaemon& daemon) {
 TEST_CASE("Complete, Generate and HTTP give the same text", "[grpc]") {
   const TestDaemon daemon;
   const auto stub = Stub(daemon);
-  v1::GenerateRequest request = Request("the sea", 40);
+  v1::GenerateRequest request = GenerateOf("the sea", 40);
   request.mutable_options()->set_temperature(1.3);
   request.mutable_options()->set_seed(11);
   request.mutable_options()->set_n(2);
@@ -131,7 +131,7 @@ TEST_CASE("Numbers that are none are refused over gRPC too", "[grpc]") {
   const TestDaemon daemon;
   const auto stub = Stub(daemon);
   for (double value : {std::nan(""), std::numeric_limits<double>::infinity()}) {
-    v1::GenerateRequest request = Request("a", 2);
+    v1::GenerateRequest request = GenerateOf("a", 2);
     request.mutable_options()->set_top_p(value);
     v1::CompleteResponse response;
     grpc::ClientContext context;
@@ -177,12 +177,12 @@ TEST_CASE("A deadline or a cancellation ends the request", "[grpc]") {
   {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(150));
-    const Streamed streamed = ReadAll(stub->Generate(&context, Request("a", 100)));
+    const Streamed streamed = ReadAll(stub->Generate(&context, GenerateOf("a", 100)));
     CHECK(streamed.status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
   }
   {
     grpc::ClientContext context;
-    const auto reader = stub->Generate(&context, Request("a", 100));
+    const auto reader = stub->Generate(&context, GenerateOf("a", 100));
     REQUIRE(Eventually([&] { return !daemon.engine->state().idle; }));
     context.TryCancel();
     v1::GenerateChunk chunk;
@@ -194,7 +194,7 @@ TEST_CASE("A deadline or a cancellation ends the request", "[grpc]") {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(150));
     v1::CompleteResponse response;
-    CHECK(stub->Complete(&context, Request("a", 100), &response).error_code() ==
+    CHECK(stub->Complete(&context, GenerateOf("a", 100), &response).error_code() ==
           grpc::StatusCode::DEADLINE_EXCEEDED);
   }
   CHECK(Eventually([&] {
@@ -215,7 +215,7 @@ TEST_CASE("Two hundred streams cancelled at once", "[grpc]") {
   std::vector<std::unique_ptr<grpc::ClientReader<v1::GenerateChunk>>> readers;
   for (int i = 0; i < 200; ++i) {
     contexts.push_back(std::make_unique<grpc::ClientContext>());
-    readers.push_back(stub->Generate(contexts.back().get(), Request("a", 100)));
+    readers.push_back(stub->Generate(contexts.back().get(), GenerateOf("a", 100)));
   }
   REQUIRE(Eventually([&] { return daemon.engine->state().num_waiting >= 200; }));
   daemon.engine->SetStalledForTest(false);
@@ -234,7 +234,7 @@ TEST_CASE("A full queue carries the hint when to retry", "[grpc]") {
   engine.max_queued_requests = 1;
   TestDaemon daemon(TestOptions(), engine);
   const auto stub = Stub(daemon);
-  v1::GenerateRequest request = Request("a", 2);
+  v1::GenerateRequest request = GenerateOf("a", 2);
   request.mutable_options()->set_n(2);
   v1::CompleteResponse response;
   grpc::ClientContext context;
@@ -255,7 +255,7 @@ TEST_CASE("Keys are needed for calls, not for health", "[grpc]") {
   with.AddMetadata("authorization", "Bearer secret");
   CHECK(stub->ListModels(&with, {}, &models).ok());
   grpc::ClientContext streaming;
-  CHECK(ReadAll(stub->Generate(&streaming, Request("a", 2))).status.error_code() ==
+  CHECK(ReadAll(stub->Generate(&streaming, GenerateOf("a", 2))).status.error_code() ==
         grpc::StatusCode::UNAUTHENTICATED);
   CHECK(CheckHealth(Connect(daemon), "") == "SERVING");
 }
@@ -267,7 +267,8 @@ TEST_CASE("Health follows the daemon", "[grpc]") {
   const auto stub = Stub(daemon);
   v1::CompleteResponse response;
   grpc::ClientContext loading;
-  CHECK(stub->Complete(&loading, Request("a", 2), &response).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(stub->Complete(&loading, GenerateOf("a", 2), &response).error_code() ==
+        grpc::StatusCode::UNAVAILABLE);
   daemon.Load();
   CHECK(Eventually([&] { return CheckHealth(channel, "reprise.v1.Generation") == "SERVING"; }));
   CHECK(Eventually([&] { return CheckHealth(channel, "") == "SERVING"; }));
@@ -275,7 +276,8 @@ TEST_CASE("Health follows the daemon", "[grpc]") {
   CHECK(daemon.server->Drain(5));
   CHECK(CheckHealth(channel, "reprise.v1.Generation") == "NOT_SERVING");
   grpc::ClientContext draining;
-  CHECK(stub->Complete(&draining, Request("a", 2), &response).error_code() == grpc::StatusCode::UNAVAILABLE);
+  CHECK(stub->Complete(&draining, GenerateOf("a", 2), &response).error_code() ==
+        grpc::StatusCode::UNAVAILABLE);
 }
 
 }  // namespace reprise

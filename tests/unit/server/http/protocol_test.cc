@@ -57,7 +57,7 @@ TEST_CASE("Chunked request bodies, byte by byte", "[protocol]") {
   HttpClient client(daemon.port());
   const std::string text =
       "POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-      "e\r\n{\"prompt\":\"a\",\r\n10\r\n\"max_tokens\": 2 }\r\n0\r\n\r\n";
+      "e\r\n{\"prompt\":\"a\",\r\n11\r\n\"max_tokens\": 2 }\r\n0\r\n\r\n";
   for (char c : text) REQUIRE(client.Send(std::string(1, c)));
   const HttpReply reply = client.Read();
   INFO(reply.body);
