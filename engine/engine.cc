@@ -146,6 +146,7 @@ class Engine::Impl {
 
   void Run() {
     SetThreadName("engine");
+    core_->set_observer(observer_);
     while (TakeCommands()) {
       core_->ExpireDeadlines(Clock::now());
       const Result<bool> stepped = core_->Step(observer_);
