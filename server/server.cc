@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/thread_name.h"
-#include "base/thread_name.h"
 #include "engine/engine.h"
 #include "server/api_keys.h"
 #include "server/grpc/grpc_server.h"

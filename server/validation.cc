@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 
 namespace reprise {
@@ -80,7 +81,11 @@ Status CheckSampling(const GenerationFields& fields, const ValidationContext& co
 }
 
 Status CheckLogitBias(const GenerationFields& fields, int vocab_size, SamplingParams* out) {
+  std::set<std::int64_t> seen;
   for (const auto& [id, bias] : fields.logit_bias) {
+    if (!seen.insert(id).second) {  // "7" and "07" are two keys
+      return InvalidArgument("'logit_bias' has token id " + std::to_string(id) + " twice", "logit_bias");
+    }
     if (id < 0 || id >= vocab_size) {
       return InvalidArgument("'logit_bias' has token id " + std::to_string(id) +
                                  ", outside the vocabulary of " + std::to_string(vocab_size),
@@ -135,6 +140,11 @@ Status CheckStops(const GenerationFields& fields, const ValidationContext& conte
   out->text.include_stop = fields.include_stop_str_in_output;
   out->text.skip_special_tokens = fields.skip_special_tokens.value_or(true);
   out->text.min_tokens = out->min_tokens;
+  if (fields.stop_token_ids.size() > kMaxStopTokenIds) {
+    return InvalidArgument("'stop_token_ids' may have at most " + std::to_string(kMaxStopTokenIds) +
+                               " ids, got " + std::to_string(fields.stop_token_ids.size()),
+                           "stop_token_ids");
+  }
   ASSIGN_OR_RETURN(out->stop_token_ids,
                    ValidateTokenIds(fields.stop_token_ids, context.vocab_size, "stop_token_ids"));
   out->all_stop_token_ids = out->stop_token_ids;

@@ -96,6 +96,17 @@ TEST_CASE("No field takes a number that is none", "[validation]") {
   }
 }
 
+TEST_CASE("Lists are bounded and have no token twice", "[validation]") {
+  GenerationFields fields;
+  fields.stop_token_ids.assign(kMaxStopTokenIds, 5);
+  CHECK(ValidateFields(fields, Context()).ok());
+  fields.stop_token_ids.push_back(5);
+  CHECK(ValidateFields(fields, Context()).status().param() == "stop_token_ids");
+  fields = {};
+  fields.logit_bias = {{7, 1.0}, {7, 1.0}};
+  CHECK(ValidateFields(fields, Context()).status().param() == "logit_bias");
+}
+
 TEST_CASE("ignore_eos leaves only the asked-for stop tokens", "[validation]") {
   GenerationFields fields;
   fields.ignore_eos = true;
