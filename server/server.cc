@@ -98,8 +98,11 @@ class Server::Impl {
       const Status health = lifecycle_.Health();
       if (health.ok() != healthy) {
         healthy = health.ok();
-        Log(healthy ? LogLevel::kInfo : LogLevel::kWarning, healthy ? "healthy" : "not healthy",
-            {{"reason", health.message()}});
+        if (healthy) {
+          LogInfo("healthy");
+        } else {
+          LogWarning("not healthy", {{"reason", health.message()}});
+        }
         if (grpc_ != nullptr) grpc_->SetServing(healthy);
       }
       monitor_wake_.wait_for(lock, kMonitorInterval);

@@ -135,7 +135,8 @@ class HttpServer::Impl {
     ErrorCode ignored;
     socket.set_option(tcp::no_delay(true), ignored);
     if (connections_.size() >= static_cast<std::size_t>(host_.limits.max_connections)) {
-      const HttpResponse full = ProtocolError(503, "too many connections");
+      HttpResponse full = ProtocolError(503, "too many connections");
+      full.headers.emplace_back("Retry-After", "1");
       // One attempt, without waiting: the few bytes fit a new socket's buffer.
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(FormatHead(full, BodyFraming::kLength, false) + full.body), ignored);
