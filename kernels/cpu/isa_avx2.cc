@@ -12,8 +12,10 @@ namespace avx2 {
 namespace {
 
 // Sixteen registers: fewer rows and shorter vectors at once than with AVX-512.
-constexpr int kFloatPanelRows = 2;
-constexpr int kQuantizedPanelRows = 4;
+constexpr int kFloatPanelRows = 4;
+constexpr int kQuantizedPanelRows = 6;
+template <int kRows>
+constexpr int kFloatHalves = kRows == 1 ? 2 : 1;
 template <int kRows>
 constexpr int kScoreTiles = kRows <= 2 ? 2 : 1;
 template <int kRows>

@@ -15,6 +15,8 @@ namespace {
 constexpr int kFloatPanelRows = 6;
 constexpr int kQuantizedPanelRows = 6;
 template <int kRows>
+constexpr int kFloatHalves = 2;
+template <int kRows>
 constexpr int kScoreTiles = kRows <= 2 ? 8 : 4;
 template <int kRows>
 constexpr int kValueVecs = 4;

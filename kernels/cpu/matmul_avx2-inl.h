@@ -56,6 +56,7 @@ REPRISE_INLINE void AddPairs(const std::byte* codes, int quarter, const std::byt
   for (int r = 0; r < kRows; ++r) {
     const __m256i x = BroadcastInt(q + 32 * r + 16 * kHalf + 4 * kLine);
     pairs[r] = _mm256_add_epi16(pairs[r], _mm256_maddubs_epi16(code, x));
+    asm("" : "+x"(pairs[r]));  // else GCC turns the chain of sums into a tree that does not fit the registers
   }
 }
 
@@ -70,6 +71,7 @@ REPRISE_INLINE void AddBytes(const std::byte* codes, int quarter, const std::byt
   for (int r = 0; r < kRows; ++r) {
     const __m256i x = BroadcastInt(q + 32 * r + 16 * kHalf + 4 * kLine);
     dot[r] = _mm256_add_epi32(dot[r], WidenSum(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w))));
+    asm("" : "+x"(dot[r]));  // as above
   }
 }
 
@@ -201,7 +203,7 @@ template <WeightType kType, int kRows>
 void MatMulAvx2(const std::byte* tiles, int tile_count, const std::byte* panel, float* sums,
                 std::ptrdiff_t stride, bool resume, Prefetch prefetch) {
   FetchForWriting<kRows>(sums, stride);
-  constexpr int kQuarters = kRows == 1 ? 4 : 2;
+  constexpr int kQuarters = kRows <= 3 ? 4 : 1;  // measured
   MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, stride, resume, 0, prefetch);
   for (int first = kQuarters; first < 4; first += kQuarters)
     MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, stride, resume, first, {});

@@ -16,6 +16,8 @@ constexpr int kFloatPanelRows = 6;
 constexpr int kVnniPanelRows = 6;
 constexpr int kQuantizedPanelRows = kMaxPanelRows;
 template <int kRows>
+constexpr int kFloatHalves = 2;
+template <int kRows>
 constexpr int kScoreTiles = 1;
 template <int kRows>
 constexpr int kValueVecs = 1;
