@@ -41,7 +41,7 @@ def parse_arguments():
     parser.add_argument("--max-others", type=float,
                         help="share of the cores that other processes may use during a run (default 0.1; with --nice "
                              "1, as they only get what the engines leave)")
-    parser.add_argument("--json", type=pathlib.Path, help="append one row a run to this file")
+    parser.add_argument("--json", type=pathlib.Path, help="write one row a run to this file")
     parser.add_argument("--markdown", type=pathlib.Path, help="write the result as a page")
     options = parser.parse_args()
     if options.max_others is None:
@@ -157,6 +157,9 @@ def main():
         cache = llama_cpp.cache_folder()
         folder = llama_cpp.build(llama_cpp.fetch(cache, options.pip.split()), cache / "build", options.jobs)
     fields = machine.description()
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text("")
     results = {model: measure_model(folder, model, options, fields) for model in options.model}
     if options.markdown:
         options.markdown.parent.mkdir(parents=True, exist_ok=True)

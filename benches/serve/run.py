@@ -41,7 +41,7 @@ def parse_arguments():
     parser.add_argument("--repeats", default=3, type=int, help="runs of each; the page shows medians")
     parser.add_argument("--kv-cache-mib", default=192, type=int, help="small enough for the load to fill it")
     parser.add_argument("--nice", default=0, type=int, help="priority of all that is measured, e.g. -20 (needs root)")
-    parser.add_argument("--json", type=pathlib.Path, help="append one row a run to this file")
+    parser.add_argument("--json", type=pathlib.Path, help="write one row a run to this file")
     parser.add_argument("--markdown", type=pathlib.Path, help="write the result as a page")
     return parser.parse_args()
 
@@ -128,6 +128,9 @@ def main():
     options = parse_arguments()
     machine.at_priority(options.nice)
     fields = machine.description()
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text("")
     with Daemon(options.build / "reprise", "--model", options.model, "--threads", options.threads,
                 "--kv-cache-memory", f"{options.kv_cache_mib}MiB") as daemon:
         rows = measure(daemon, options)
