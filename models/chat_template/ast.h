@@ -43,6 +43,11 @@ struct Expr {
 };
 using ExprPtr = std::unique_ptr<Expr>;
 
+// Keeps the parent's depth right; the child may be null.
+inline void NoteChild(Expr* parent, const ExprPtr& child) {
+  if (child != nullptr) parent->depth = std::max(parent->depth, child->depth + 1);
+}
+
 struct LiteralExpr : Expr {
   LiteralExpr(std::size_t o, Value v) : Expr(ExprKind::kLiteral, o), value(std::move(v)) {}
   const Value value;

@@ -102,6 +102,26 @@ Value MissingElement(const Value& value, const Value& index) {
                        (position ? std::to_string(*position) : "of type '" + TypeName(index) + "'"));
 }
 
+// Where the key is among the entries; their number when it is not.
+Result<std::size_t> KeyPosition(Runtime& runtime, const Entries& entries, const Value& key) {
+  const Sequence* sequence = key.AsSequence();
+  if (key.AsMapping() != nullptr || (sequence != nullptr && sequence->kind == SequenceKind::kList)) {
+    return InvalidArgument("a '" + TypeName(key) + "' cannot be the key of a dict");
+  }
+  RETURN_IF_ERROR(runtime.budget().Step(entries.size() / 8));
+  const std::string* name = key.AsString();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const Value& candidate = entries[i].first;
+    if (name != nullptr) {
+      if (candidate.AsString() != nullptr && *candidate.AsString() == *name) return i;
+      continue;
+    }
+    ASSIGN_OR_RETURN(const bool equal, Equal(runtime, candidate, key));
+    if (equal) return i;
+  }
+  return entries.size();
+}
+
 // The positions a slice takes from `size` elements: first, count and step.
 struct SliceRange {
   std::int64_t first = 0, count = 0, step = 1;
@@ -150,25 +170,16 @@ const Value* FindKey(const Entries& entries, std::string_view name) {
 }
 
 Result<const Value*> FindKey(Runtime& runtime, const Entries& entries, const Value& key) {
-  const Sequence* sequence = key.AsSequence();
-  if (key.AsMapping() != nullptr || (sequence != nullptr && sequence->kind == SequenceKind::kList)) {
-    return InvalidArgument("a '" + TypeName(key) + "' cannot be the key of a dict");
-  }
-  RETURN_IF_ERROR(runtime.budget().Step(entries.size() / 8));
-  if (key.AsString() != nullptr) return FindKey(entries, *key.AsString());
-  for (const auto& [candidate, value] : entries) {
-    ASSIGN_OR_RETURN(const bool equal, Equal(runtime, candidate, key));
-    if (equal) return &value;
-  }
-  return nullptr;
+  ASSIGN_OR_RETURN(const std::size_t position, KeyPosition(runtime, entries, key));
+  return position == entries.size() ? nullptr : &entries[position].second;
 }
 
 Status SetKey(Runtime& runtime, Entries* entries, const Value& key, Value value) {
-  ASSIGN_OR_RETURN(const Value* existing, FindKey(runtime, *entries, key));
-  if (existing != nullptr) {
-    *const_cast<Value*>(existing) = std::move(value);
-  } else {
+  ASSIGN_OR_RETURN(const std::size_t position, KeyPosition(runtime, *entries, key));
+  if (position == entries->size()) {
     entries->emplace_back(key, std::move(value));
+  } else {
+    (*entries)[position].second = std::move(value);
   }
   return OkStatus();
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -110,8 +111,13 @@ class ExpressionParser {
   bool AtTupleEnd(std::string_view end) const;
   Result<Target> ParseSingleTarget(bool allow_attribute);
   Result<std::string> ParseDottedName();
+  // The node, unless what is below it is nested too deep.
   template <typename Node>
-  Result<ExprPtr> Finish(std::unique_ptr<Node> node) const;
+  Result<ExprPtr> Finish(std::unique_ptr<Node> node) const {
+    if (node->depth <= max_depth_) return ExprPtr(std::move(node));
+    return Error(node->offset,
+                 "an expression nested more than " + std::to_string(max_depth_) + " levels deep");
+  }
 
   const std::string_view source_;
   const std::vector<Token> tokens_;  // ends with kEnd

@@ -25,6 +25,8 @@ Value LikeText(const Value& original, std::string text);
 // Markup whose HTML is escaped, unless it is markup already.
 Result<Value> EscapeText(Runtime& runtime, const Value& value);
 
+bool IsList(const Value& value);
+bool IsTuple(const Value& value);
 bool IsTrue(const Value& value);
 inline bool IsCallable(const Value& value) {
   return value.AsObject() != nullptr && value.AsObject()->IsCallable();
