@@ -86,7 +86,7 @@ TEST_CASE("all legs give the same attention bits") {
 }
 
 TEST_CASE("chunks, batch, block table and threads change no bit") {
-  constexpr int kTokens = 700;
+  constexpr int kTokens = 540;  // beyond two partitions
   Schedule whole = {{{0, kTokens}}};
   Schedule one_by_one;
   for (int i = 0; i < kTokens; ++i) one_by_one.push_back({{0, 1}});
@@ -96,7 +96,7 @@ TEST_CASE("chunks, batch, block table and threads change no bit") {
     chunked.push_back({{1, 1}, {0, n}, {2, 2}});
   }
   for (const SceneShape& shape : Shapes()) {
-    for (int threads : {1, 2, 3}) {
+    for (int threads : {1, 3}) {
       std::vector<Leg> legs = CpuLegs(threads);
       for (Leg& leg : legs) {
         if (leg.name == "amx-emulated") continue;  // the code of avx512-vnni
@@ -104,7 +104,7 @@ TEST_CASE("chunks, batch, block table and threads change no bit") {
         Backend* backend = leg.backend.get();
         const std::vector<float> expected = RunScene(legs[0].backend.get(), shape, 1, whole)[0];
         CHECK(FirstDifference(RunScene(backend, shape, 3, chunked, 9)[0], expected) == -1);
-        if (threads == 2)
+        if (threads == 3 && shape.num_heads == 6)
           CHECK(FirstDifference(RunScene(backend, shape, 1, one_by_one, 5)[0], expected) == -1);
       }
     }

@@ -1,4 +1,5 @@
-// Compiled with the AVX-512 flags like kernels/cpu/isa_amx.cc, of which it is a copy but for the tile unit.
+// Compiled with the AVX-512 flags like kernels/cpu/isa_amx.cc, from which it differs in the tile unit and in
+// using that for two rows and more.
 #include "tests/conformance/ops/emulated_tiles.h"
 
 #include <immintrin.h>
@@ -12,8 +13,8 @@ namespace reprise {
 namespace amx_emulated {
 namespace {
 
-constexpr int kFloatPanelRows = 6;
-constexpr int kVnniPanelRows = 6;
+constexpr int kFloatPanelRows = 1;
+constexpr int kVnniPanelRows = 1;
 constexpr int kQuantizedPanelRows = kMaxPanelRows;
 template <int kRows>
 constexpr int kFloatHalves = 2;

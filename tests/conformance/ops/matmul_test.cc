@@ -270,6 +270,28 @@ TEST_CASE("prologues, bias and accumulation") {
   }
 }
 
+TEST_CASE("accumulation adds once, however many passes there are") {
+  constexpr int kBatch = 300;
+  const Shape shape{33, 64};
+  const std::vector<std::byte> data = RandomWeight(WeightType::kQ4_1, shape.rows, shape.columns, 60);
+  const std::vector<float> x = RandomRows(kBatch, shape.columns, 61);
+  const std::vector<float> residual = RandomRows(kBatch, shape.rows, 62);
+  for (Leg& leg : CpuLegs()) {
+    INFO(leg.name);
+    const std::unique_ptr<Weight> weight = Pack(leg.backend.get(), WeightType::kQ4_1, data, shape);
+    std::vector<float> expected = Multiply(leg.backend.get(), *weight, x);
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += residual[i];
+    std::vector<float> out = residual;
+    MatMulArgs args;
+    args.x = View(x, kBatch, shape.columns);
+    args.weight = weight.get();
+    args.out = View(&out, kBatch, shape.rows);
+    args.accumulate = true;
+    leg.backend->MatMul(args);
+    CHECK(FirstDifference(out, expected) == -1);
+  }
+}
+
 TEST_CASE("what cannot be packed is refused by name") {
   std::vector<Leg> legs = CpuLegs();
   legs.push_back({"reference", MakeReferenceBackend()});
