@@ -1,5 +1,5 @@
-// REPRISE_CHECK(condition): for our own broken invariants only. Input from outside never reaches one: it gets a
-// Status.
+// REPRISE_CHECK(condition): for our own broken invariants only. Input from outside never reaches one: it gets
+// a Status.
 #pragma once
 
 namespace reprise::internal {

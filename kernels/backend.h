@@ -130,7 +130,7 @@ struct MatMulArgs {
   const Weight* weight = nullptr;  // [N, K]
   MatrixView out;                  // [T, N]
   Prologue prologue = Prologue::kNone;
-  RmsNormSpec norm = {};             // for kRmsNorm
+  RmsNormSpec norm = {};        // for kRmsNorm
   const float* bias = nullptr;  // [N], device, or nullptr
   bool accumulate = false;      // add to what `out` holds (the residual stream)
 };
@@ -191,10 +191,10 @@ class Backend {
   virtual Result<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) = 0;
   virtual void Upload(void* destination, const void* host, std::size_t bytes) = 0;
   virtual void Download(void* host, const void* source, std::size_t bytes) = 0;
-  // The same matrix where host code can read it, valid until the next operation. Host backends return `x` itself.
+  // The same matrix where host code can read it, valid until the next operation. On the host, `x` itself.
   virtual ConstMatrixView ToHost(ConstMatrixView x) { return x; }
-  // Runs body(begin, end, thread) over [0, count) on the backend's host threads, so that host work between two operations
-  // (sampling) shares them. thread < num_threads(). Pieces of at most `grain`.
+  // Runs body(begin, end, thread) over [0, count) on the backend's host threads, so that host work between
+  // two operations (sampling) shares them. thread < num_threads(). Pieces of at most `grain`.
   virtual void ParallelFor(int count, int grain, RangeFunction body);
   // Waits for all work; a device error shows here and means the device is lost.
   virtual Status Synchronize() = 0;

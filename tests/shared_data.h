@@ -1,5 +1,5 @@
-// Where optional test data lives: ../shared beside the checkout, or $REPRISE_SHARED. Tests that need it skip, and say so,
-// when it is absent.
+// Where optional test data lives: ../shared beside the checkout, or $REPRISE_SHARED. Tests that need it skip,
+// and say so, when it is absent.
 #pragma once
 
 #include <cstdlib>
@@ -13,6 +13,8 @@ inline std::string SharedPath(const std::string& relative) {
   return (std::filesystem::path(root != nullptr ? root : "../shared") / relative).string();
 }
 
-inline bool HasShared(const std::string& relative) { return std::filesystem::exists(SharedPath(relative)); }
+inline bool HasShared(const std::string& relative) {
+  return std::filesystem::exists(SharedPath(relative));
+}
 
 }  // namespace reprise
