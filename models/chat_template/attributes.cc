@@ -12,6 +12,9 @@
 namespace reprise::chat_template {
 namespace {
 
+// A path may have a part for every other byte, and each part is a lookup.
+constexpr std::size_t kSplitCost = 64;
+
 // A method and what it was looked up on.
 class BoundMethod : public Object {
  public:
@@ -110,6 +113,7 @@ Result<std::size_t> KeyPosition(Runtime& runtime, const Entries& entries, const 
   }
   RETURN_IF_ERROR(runtime.budget().Step(entries.size() / 8));
   const std::string* name = key.AsString();
+  if (name != nullptr) RETURN_IF_ERROR(runtime.budget().Scan(name->size()));
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Value& candidate = entries[i].first;
     if (name != nullptr) {
@@ -240,6 +244,7 @@ Result<Value> GetSlice(Runtime& runtime, const Value& value, const Value& start,
 Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path) {
   const std::string* text = path.AsString();
   if (text == nullptr) return GetElement(runtime, value, path);
+  RETURN_IF_ERROR(runtime.budget().Scan(text->size() * kSplitCost));
   Value current = value;
   for (std::string_view part : SplitOn(*text, ".", -1, Side::kLeft)) {
     std::int64_t position = 0;

@@ -99,6 +99,7 @@ Result<Value> KeysOf(Runtime& runtime, const Value& item, const Value* attribute
   if (names == nullptr || names->find(',') == std::string::npos) {
     return KeyOf(runtime, item, attribute, case_sensitive);
   }
+  RETURN_IF_ERROR(runtime.budget().Step(names->size()));
   List keys;
   for (std::string_view name : SplitOn(*names, ",", -1, Side::kLeft)) {
     const Value path{std::string(name)};

@@ -54,6 +54,9 @@ TEST_CASE("Work that would not end is given up") {
            "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
            "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}",
            "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}",
+           "{% set s = 'a' * 10**6 %}{% for i in range(100000) %}{% if s in {s: 1} %}{% endif %}{% endfor %}",
+           "{{ [1, 2] | sort(attribute='a,' * 10**7) }}",
+           "{{ [1, 2] | map(attribute='a.' * 10**7) | list }}",
        }) {
     INFO(source);
     CHECK(Outcome(source) == StatusCode::kResourceExhausted);
