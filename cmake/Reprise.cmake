@@ -25,6 +25,8 @@ if(REPRISE_SANITIZE)
   target_compile_options(reprise_options INTERFACE -fsanitize=${REPRISE_SANITIZE} -fno-omit-frame-pointer
                                                    -fno-sanitize-recover=all)
   target_link_options(reprise_options INTERFACE -fsanitize=${REPRISE_SANITIZE})
+  # With sanitizers GCC loses sight of initialisations and warns of what it sees well enough without them.
+  target_compile_options(reprise_warnings INTERFACE -Wno-maybe-uninitialized)
 endif()
 
 # reprise_library(name SOURCES a.cc ... DEPENDS targets ... PRIVATE_DEPENDS targets ...)
