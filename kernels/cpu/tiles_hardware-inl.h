@@ -20,6 +20,7 @@ struct Tiles {
   static void End() { _tile_release(); }
 
   static void Dot(const std::byte* q, const std::byte* lines, std::int32_t (&dots)[2][16][16]) {
+    asm volatile("" ::: "memory");  // GCC's tile loads do not say that they read memory
     _tile_zero(0);
     _tile_zero(1);
     _tile_loadd(2, q, 32);
@@ -32,6 +33,7 @@ struct Tiles {
   }
   // The first 16 of the columns.
   static void DotHalf(const std::byte* q, const std::byte* lines, std::int32_t (&dots)[2][16][16]) {
+    asm volatile("" ::: "memory");
     _tile_zero(0);
     _tile_zero(1);
     _tile_loadd(4, q, 32);

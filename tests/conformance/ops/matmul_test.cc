@@ -236,6 +236,14 @@ TEST_CASE("prologues, bias and accumulation") {
       expected[i] = residual[i] + (expected[i] + bias[i % kRows]);
     CHECK(FirstDifference(out, expected) == -1);
 
+    // Bias alone.
+    const std::vector<float> plain = Multiply(backend, *weight, x);
+    args.prologue = Prologue::kNone;
+    args.accumulate = false;
+    backend->MatMul(args);
+    for (std::size_t i = 0; i < plain.size(); ++i) expected[i] = plain[i] + bias[i % kRows];
+    CHECK(FirstDifference(out, expected) == -1);
+
     // silu(gate) * up, gate being the left half.
     MatMulArgs silu;
     silu.x = View(wide, kBatch, 2 * kColumns);
