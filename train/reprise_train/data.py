@@ -40,7 +40,7 @@ class Book:
 
     @property
     def title(self) -> str:
-        """The first heading of some length, or else the first paragraph, on one line; at most 60 characters."""
+        """The first heading of some length, or else the first paragraph; at most 60 characters."""
         headings = (p for p in self.paragraphs[:40] if is_heading(p) and len(p) >= 8)
         return " ".join(next(headings, self.paragraphs[0]).split())[:60]
 
