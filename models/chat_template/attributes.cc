@@ -241,9 +241,13 @@ Result<Value> GetSlice(Runtime& runtime, const Value& value, const Value& start,
   return Value(sequence->kind, std::move(items));
 }
 
-Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path) {
+Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path, const Value& fallback) {
+  const auto get = [&](const Value& object, const Value& part) -> Result<Value> {
+    ASSIGN_OR_RETURN(const Value found, GetElement(runtime, object, part));
+    return found.AsUndefined() != nullptr && !fallback.IsNone() ? fallback : found;
+  };
   const std::string* text = path.AsString();
-  if (text == nullptr) return GetElement(runtime, value, path);
+  if (text == nullptr) return get(value, path);
   RETURN_IF_ERROR(runtime.budget().Scan(text->size() * kSplitCost));
   Value current = value;
   for (std::string_view part : SplitOn(*text, ".", -1, Side::kLeft)) {
@@ -251,8 +255,7 @@ Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path) {
     const auto parsed = std::from_chars(part.data(), part.data() + part.size(), position);
     const bool is_position =
         parsed.ec == std::errc() && parsed.ptr == part.data() + part.size() && part[0] != '-';
-    ASSIGN_OR_RETURN(current,
-                     GetElement(runtime, current, is_position ? Value(position) : Value(std::string(part))));
+    ASSIGN_OR_RETURN(current, get(current, is_position ? Value(position) : Value(std::string(part))));
   }
   return current;
 }

@@ -29,6 +29,8 @@ Result<Value> GetElement(Runtime& runtime, const Value& value, const Value& inde
 Result<Value> GetSlice(Runtime& runtime, const Value& value, const Value& start, const Value& stop,
                        const Value& step);
 // What filters take as `attribute`: an integer, or names and integers separated by dots.
-Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path);
+// A part that is missing reads as `fallback`, when there is one.
+Result<Value> GetPath(Runtime& runtime, const Value& value, const Value& path,
+                      const Value& fallback = Value());
 
 }  // namespace reprise::chat_template

@@ -84,6 +84,7 @@ Result<Entries> EntriesOf(Runtime& runtime, const CallArguments& arguments) {
   if (arguments.positional.size() > 1) return InvalidArgument("dict takes at most one positional argument");
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
+    RETURN_IF_ERROR(CheckDefined(source));
     if (source.AsMapping() != nullptr) {
       RETURN_IF_ERROR(runtime.budget().Step(source.AsMapping()->items.size()));
       entries = source.AsMapping()->items;

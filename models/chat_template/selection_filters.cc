@@ -37,9 +37,9 @@ Result<List> MapAttribute(Runtime& runtime, const List& items, const CallArgumen
   List mapped;
   for (const Value& item : items) {
     RETURN_IF_ERROR(runtime.budget().Step());
-    ASSIGN_OR_RETURN(Value value, GetPath(runtime, item, *attribute));
-    const bool is_missing = value.AsUndefined() != nullptr && fallback != nullptr && !fallback->IsNone();
-    mapped.push_back(is_missing ? *fallback : std::move(value));
+    ASSIGN_OR_RETURN(Value value,
+                     GetPath(runtime, item, *attribute, fallback == nullptr ? Value() : *fallback));
+    mapped.push_back(std::move(value));
   }
   return mapped;
 }

@@ -220,8 +220,8 @@ Result<Value> GroupBy(Runtime& runtime, const Value& input, const CallArguments&
   List names, keys;
   for (const Value& item : items->items) {
     RETURN_IF_ERROR(runtime.budget().Step());
-    ASSIGN_OR_RETURN(Value name, GetPath(runtime, item, *bound[0]));
-    if (name.AsUndefined() != nullptr && bound[1] != nullptr) name = *bound[1];
+    ASSIGN_OR_RETURN(Value name,
+                     GetPath(runtime, item, *bound[0], bound[1] == nullptr ? Value() : *bound[1]));
     ASSIGN_OR_RETURN(Value key, KeyOf(runtime, name, nullptr, bound.Flag(2, false)));
     names.push_back(std::move(name));
     keys.push_back(std::move(key));

@@ -252,6 +252,9 @@ CASES = r"""
 {% set ns = namespace(total=0, list=[]) %}{% for i in nums %}{% set ns.total = ns.total + i %}{% set ns.list = ns.list + [i] %}{% endfor %}{{ ns.total }} {{ ns.list }} {{ ns.nope }} {{ ns['total'] }}
 {% set ns = namespace({'a': 1}, b=2) %}{{ ns.a }}{{ ns.b }}{% set ns.c = 3 %}{{ ns.c }}
 {% set d.b = 2 %}
+{{ namespace(missing) }}
+{{ people | map(attribute='tags.x', default='no') | list }}
+{{ people | groupby('vip', default=false) | map('first') | list }}
 {% set ns = namespace(_x=1) %}
 {% set a, b = 1, 2 %}{{ a }}{{ b }}{% set c = 1, 2 %}{{ c }} {% set (e, f) = (3, 4) %}{{ e }}{{ f }}
 {% set block %}  in {{ n }} {% endset %}[{{ block }}] {% set up | upper | trim %} abc {% endset %}[{{ up }}]
