@@ -56,7 +56,7 @@ class Disconnect(harness.DaemonTest):
             connection.close()
         text += "".join(choice["text"] for event in events for choice in event["choices"])
         self.assertEqual(text, alone)
-        self.assert_aborted()
+        self.assert_idle()
 
     def test_grpc_streams(self):
         if grpc is None:
@@ -81,11 +81,14 @@ class Disconnect(harness.DaemonTest):
             with self.assertRaises(grpc.RpcError) as caught:
                 list(generation_pb2_grpc.GenerationStub(channel).Generate(request, timeout=0.05))
         self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
-        self.assert_aborted()
+        self.assert_idle()
 
-    def assert_aborted(self):
+    def assert_idle(self):
         for gauge in ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"):
             self.assertEqual(self.daemon.wait_for_metric(gauge, 0), 0, gauge)
+
+    def assert_aborted(self):
+        self.assert_idle()
         self.assertGreater(self.aborted(), self.aborted_before)
 
 
