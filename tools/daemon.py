@@ -57,13 +57,10 @@ class Daemon:
         self.host, self.port = self._addresses[1], int(self._addresses[2])
         self.grpc_address = f"{self._addresses[3]}:{self._addresses[4]}"
 
-    def wait_for_log(self, word, timeout_s=60):
+    def wait_for_log(self, word):
         """Polls until a line of the log has the word."""
-        end = time.monotonic() + timeout_s
-        while not any(word in line for line in list(self.log)):
-            if time.monotonic() > end:
-                raise RuntimeError(f"no '{word}' in the log:\n{self.log_text()}")
-            time.sleep(0.01)
+        if not wait_until(lambda: any(word in line for line in list(self.log))):
+            raise RuntimeError(f"no '{word}' in the log:\n{self.log_text()}")
 
     def send_signal(self, number):
         self.process.send_signal(number)
@@ -131,12 +128,18 @@ class Daemon:
         """The sum of a metric over its labels."""
         return sum(v for sample, v in self.metrics().items() if sample.split("{")[0] == name)
 
-    def wait_for_metric(self, name, value, timeout_s=60):
+    def wait_for_metric(self, name, value):
         """Polls until the metric has the value; returns the last one seen."""
-        end = time.monotonic() + timeout_s
-        while (seen := self.metric(name)) != value and time.monotonic() < end:
-            time.sleep(0.05)
-        return seen
+        wait_until(lambda: self.metric(name) == value)
+        return self.metric(name)
+
+
+def wait_until(condition, timeout_s=60):
+    """Polls; whether the condition came true in time."""
+    end = time.monotonic() + timeout_s
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return met
 
 
 def send_request(connection, method, path, body=None, headers=None):

@@ -1,7 +1,7 @@
 """Clients that vanish: their requests end, and nobody else notices."""
 
 import harness
-from daemon import send_request
+from daemon import send_request, wait_until
 
 try:
     import grpc
@@ -39,8 +39,10 @@ class Disconnect(harness.DaemonTest):
     def test_http_requests_that_do_not_stream(self):
         connections = [self.daemon.connect() for _ in range(CLIENTS)]
         for connection in connections:
+            self.addCleanup(connection.close)
             send_request(connection, "POST", "/v1/completions", LONG)
-        self.assertGreater(self.daemon.metric("vllm:num_requests_running"), 0)
+        taken = lambda: self.daemon.metric("vllm:num_requests_running")  # noqa: E731
+        self.assertTrue(wait_until(lambda: taken() > 0))
         for connection in connections:
             connection.close()
         self.assert_aborted()

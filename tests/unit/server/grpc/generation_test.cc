@@ -71,7 +71,9 @@ TEST_CASE("Complete, Generate and HTTP give the same text", "[grpc]") {
   request.mutable_options()->set_return_token_ids(true);
   v1::CompleteResponse whole;
   grpc::ClientContext unary;
-  REQUIRE(stub->Complete(&unary, request, &whole).ok());
+  const grpc::Status status = stub->Complete(&unary, request, &whole);
+  INFO(status.error_code() << ": " << status.error_message());
+  REQUIRE(status.ok());
   CHECK(whole.model() == "tiny");
   REQUIRE(whole.choices_size() == 2);
   CHECK(whole.usage().total_tokens() == whole.usage().prompt_tokens() + whole.usage().completion_tokens());
