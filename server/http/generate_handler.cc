@@ -1,6 +1,8 @@
 #include "server/http/generate_handler.h"
 
 #include <ctime>
+#include <deque>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,8 @@ namespace {
 
 // Bodies up to this size are parsed and tokenised on the network thread: a fraction of a millisecond.
 constexpr std::size_t kInlineBodyBytes = 16 * 1024;
+// About what is formatted for one stream before the others get their turn.
+constexpr std::size_t kMaxWriteBytes = 128 * 1024;
 
 // Calls `task` with the request's body: at once, or on the worker.
 void WithBody(HttpServer* server, const std::shared_ptr<Exchange>& exchange,
@@ -82,14 +86,19 @@ class Replier : public std::enable_shared_from_this<Replier> {
     }
   }
 
-  // What has come meanwhile, in one write. While the last one is still under way text waits in the call, and
-  // later pieces join it.
+  // What has come meanwhile, in one write of bounded size. While the last one is still under way text waits
+  // in the call, and later pieces join it.
   void WriteEvents() {
     if (done_ || !exchange_->writable()) return;
+    if (queue_.empty()) {
+      for (ChoiceDelta& delta : call_->TakeDeltas()) queue_.push_back(std::move(delta));
+    }
     std::string events;
     const Usage usage = call_->usage();
-    for (const ChoiceDelta& delta : call_->TakeDeltas()) events_.AppendDelta(delta, usage, &events);
-    const bool ended = call_->finished();
+    for (; !queue_.empty() && events.size() < kMaxWriteBytes; queue_.pop_front()) {
+      events_.AppendDelta(queue_.front(), usage, &events);
+    }
+    const bool ended = queue_.empty() && call_->finished() && !call_->HasDeltas();
     if (ended && call_->status().ok()) events_.AppendEnd(usage, call_->metrics(), &events);
     if (ended && !call_->status().ok()) EventFormatter::AppendError(call_->status(), &events);
     exchange_->Write(events);
@@ -131,6 +140,7 @@ class Replier : public std::enable_shared_from_this<Replier> {
   const TokenFormat tokens_;
   const bool stream_;
   EventFormatter events_;
+  std::deque<ChoiceDelta> queue_;     // of a stream: taken from the call, not yet written
   std::vector<ChoiceDelta> choices_;  // what a reply that is not streamed has so far
   bool done_ = false;
 };
