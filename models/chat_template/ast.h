@@ -189,7 +189,7 @@ using Body = std::vector<StmtPtr>;
 
 struct TextStmt : Stmt {
   TextStmt(std::size_t o, std::string t) : Stmt(StmtKind::kText, o), text(std::move(t)) {}
-  const std::string text;
+  const Value text;
 };
 
 struct PrintStmt : Stmt {

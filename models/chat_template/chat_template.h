@@ -44,8 +44,7 @@ struct ChatTemplateLimits {
 
 // Renders as Hugging Face's apply_chat_template does: Jinja in an immutable sandbox, with trim_blocks and
 // lstrip_blocks, `break` and `continue`, `generation` blocks, raise_exception, strftime_now and a tojson that
-// escapes no HTML. Numbers are 64 bits wide, the keys of a dict are strings, and templates include no other
-// templates.
+// escapes no HTML. Integers are 64 bits wide, and templates cannot include other templates.
 //
 // Immutable after Parse: Render may be called from any thread.
 class ChatTemplate {
