@@ -59,6 +59,10 @@ bool IsSequence(const Value& v) {
   const bool has_no_elements = v.AsSequence() != nullptr && v.AsSequence()->kind > SequenceKind::kRange;
   return IsIterable(v) && !has_no_elements;
 }
+// Undefined values count, though a call of one fails.
+bool IsCallableTest(const Value& v) {
+  return IsCallable(v) || IsUndefined(v);
+}
 // Nothing is, without automatic escaping.
 bool IsEscaped(const Value&) {
   return false;
@@ -134,7 +138,7 @@ constexpr NamedFunction<TestFunction> kTests[] = {
     {"mapping", Simple<IsMapping>},
     {"iterable", Simple<IsIterable>},
     {"sequence", Simple<IsSequence>},
-    {"callable", Simple<IsCallable>},
+    {"callable", Simple<IsCallableTest>},
     {"escaped", Simple<IsEscaped>},
     {"odd", Parity<1>},
     {"even", Parity<0>},

@@ -159,7 +159,7 @@ CASES = r"""
 {{ missing + 1 }}
 {{ missing() }}
 {{ d.b }} {{ d['a'].deep[1].k }} {{ d.a['deep'][0] }} {{ nums[0] }} {{ nums[-1] }} {{ nums.0 }} {{ s[0] }} {{ u[-1] }} {{ u[2] }}
-{{ d.items is callable }} {{ d['keys'] is callable }}
+{{ d.items is callable }} {{ d['keys'] is callable }} {{ missing is callable }} {{ d.b is callable }}
 {{ 'a'.replace('a', none) }}
 {% for x in nums %}{% continue %}{% else %}else{% endfor %}
 {{ d['items'] }} {{ d.get('b') }} {{ d.get('zz') }} {{ d.get('zz', 5) }}
