@@ -1,5 +1,7 @@
 #include "models/chat_template/string_format.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -122,19 +124,22 @@ std::string GroupThousands(const std::string& digits, char separator) {
 
 Result<std::string> FormatInteger(Runtime& runtime, std::int64_t value, const FormatSpec& spec) {
   const bool is_negative = value < 0;
-  std::uint64_t rest = is_negative ? -static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  const std::uint64_t rest =
+      is_negative ? -static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
   const char type = spec.type == '\0' ? 'd' : spec.type;
   if (!IsOneOf(type, "dnxXob")) {
     return InvalidArgument(std::string("format type '") + type + "' does not fit an integer");
   }
   const unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
-  std::string digits;
-  do {
-    digits += (type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[rest % base];
-    rest /= base;
-  } while (rest > 0);
-  while (static_cast<std::int64_t>(digits.size()) < spec.precision) digits += '0';
-  digits.assign(digits.rbegin(), digits.rend());
+  char buffer[64];  // as many digits as base 2 has
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, rest, static_cast<int>(base));
+  REPRISE_CHECK(error == std::errc());
+  std::string digits(buffer, end);
+  if (type == 'X') {
+    for (char& digit : digits) digit = digit >= 'a' ? static_cast<char>(digit - 'a' + 'A') : digit;
+  }
+  const auto wanted = static_cast<std::size_t>(std::max<std::int64_t>(spec.precision, 0));
+  if (digits.size() < wanted) digits.insert(0, wanted - digits.size(), '0');
   const std::string prefix = spec.has_prefix && base != 10 ? std::string("0") + type : "";
   return Pad(runtime, SignOf(is_negative, spec.sign) + prefix, GroupThousands(digits, spec.separator), spec,
              '>');

@@ -20,7 +20,8 @@ std::vector<std::string> Sources() {
   }
   std::sort(paths.begin(), paths.end());
   for (const auto& path : paths) sources.push_back(ReadText(path.string()));
-  for (const Json& rule : ReadJson("cases.json").at("cases")) sources.push_back(rule.at("template"));
+  const Json cases = ReadJson("cases.json");
+  for (const Json& rule : cases.at("cases")) sources.push_back(rule.at("template"));
   return sources;
 }
 

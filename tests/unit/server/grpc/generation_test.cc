@@ -178,7 +178,7 @@ TEST_CASE("A deadline or a cancellation ends the request", "[grpc]") {
   daemon.engine->SetStalledForTest(true);
   {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(4));
     const Streamed streamed = ReadAll(stub->Generate(&context, GenerateOf("a", 100)));
     CHECK(streamed.status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
   }
@@ -194,7 +194,7 @@ TEST_CASE("A deadline or a cancellation ends the request", "[grpc]") {
   }
   {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(4));
     v1::CompleteResponse response;
     CHECK(stub->Complete(&context, GenerateOf("a", 100), &response).error_code() ==
           grpc::StatusCode::DEADLINE_EXCEEDED);
