@@ -38,7 +38,7 @@ class Usage(unittest.TestCase):
             self.assertIn(f"Usage: reprise {command}", result.stdout)
 
     def test_a_model_that_is_not_there(self):
-        self.assert_fails(1, run("serve", "--model", "/nowhere/model.gguf"), "/nowhere/model.gguf")
+        self.assert_fails(1, run("serve", "--port", 0, "--grpc-port", 0, "--model", "/nowhere/model.gguf"), "/nowhere/model.gguf")
 
     def test_a_port_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
