@@ -59,7 +59,6 @@ Result<EngineOptions> ServeFlags::EngineSettings() const {
   options.block_size = block_size;
   options.max_queued_requests = max_queued_requests;
   options.enable_prefix_cache = prefix_cache;
-  options.populate_kv = true;
   return options;
 }
 

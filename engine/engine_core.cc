@@ -79,10 +79,7 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder
     LogWarning("the KV cache is smaller than one full context: max_model_len reduced",
                {{"max_model_len", config.max_model_len}, {"model_context", model.max_position}});
   }
-  const KvFill fill = options.poison_kv     ? KvFill::kNaN
-                      : options.populate_kv ? KvFill::kZero
-                                            : KvFill::kUntouched;
-  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, geometry, model.num_layers, fill));
+  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, geometry, model.num_layers, options.poison_kv));
   RETURN_IF_ERROR(decoder.Reserve(config.max_num_batched_tokens, config.max_num_logit_rows));
   EngineInfo info;
   info.max_model_len = config.max_model_len;

@@ -1,26 +1,13 @@
 #include "engine/kv_cache.h"
 
-#include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "base/text.h"
 
 namespace reprise {
-namespace {
 
-constexpr std::size_t kFillPiece = std::size_t{1} << 20;
-
-void Fill(Backend& backend, DeviceMemory& memory, std::byte value) {
-  const std::vector<std::byte> piece(std::min(kFillPiece, memory.bytes()), value);
-  auto* const base = static_cast<std::byte*>(memory.data());
-  for (std::size_t begin = 0; begin < memory.bytes(); begin += piece.size()) {
-    backend.Upload(base + begin, piece.data(), std::min(piece.size(), memory.bytes() - begin));
-  }
-}
-
-}  // namespace
-
-Result<KvCache> KvCache::Allocate(Backend& backend, const KvGeometry& geometry, int num_layers, KvFill fill) {
+Result<KvCache> KvCache::Allocate(Backend& backend, const KvGeometry& geometry, int num_layers, bool poison) {
   const std::size_t array_bytes = geometry.block_bytes() * static_cast<std::size_t>(geometry.num_blocks);
   const std::size_t total = 2 * array_bytes * static_cast<std::size_t>(num_layers);
   auto memory = backend.Allocate(total);
@@ -31,9 +18,10 @@ Result<KvCache> KvCache::Allocate(Backend& backend, const KvGeometry& geometry, 
   }
   KvCache cache;
   cache.memory_ = std::move(memory).value();
-  // All bits set is a NaN in bf16 and in f32.
-  if (fill != KvFill::kUntouched) {
-    Fill(backend, *cache.memory_, fill == KvFill::kNaN ? std::byte{0xff} : std::byte{0});
+  if (poison) {
+    // All bits set is a NaN in bf16 and in f32.
+    const std::vector<std::byte> ones(total, std::byte{0xff});
+    backend.Upload(cache.memory_->data(), ones.data(), total);
   }
   auto* base = static_cast<std::byte*>(cache.memory_->data());
   for (int layer = 0; layer < num_layers; ++layer) {

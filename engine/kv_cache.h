@@ -12,13 +12,6 @@
 
 namespace reprise {
 
-// What the cache holds before anything is stored.
-enum class KvFill {
-  kUntouched,  // whatever the device gives; host memory takes room as it is used
-  kZero,       // all of its memory is taken at once, so that no step waits while the system clears pages
-  kNaN,        // tests: a read of a slot that was never written shows
-};
-
 class KvCache {
  public:
   // Bytes of one block across all layers, keys and values.
@@ -26,8 +19,9 @@ class KvCache {
     return 2 * geometry.block_bytes() * static_cast<std::size_t>(num_layers);
   }
 
-  // geometry.num_blocks is set by the caller. RESOURCE_EXHAUSTED with the size.
-  static Result<KvCache> Allocate(Backend& backend, const KvGeometry& geometry, int num_layers, KvFill fill);
+  // geometry.num_blocks is set by the caller. RESOURCE_EXHAUSTED with the size. With `poison`, filled with
+  // NaN.
+  static Result<KvCache> Allocate(Backend& backend, const KvGeometry& geometry, int num_layers, bool poison);
 
   std::span<const KvLayer> layers() const { return layers_; }
   std::size_t bytes() const { return memory_->bytes(); }
