@@ -25,7 +25,7 @@ struct EngineOptions {
   int max_model_len = 0;  // 0: the model's own context, or what the cache can hold
   int max_num_seqs = 64;
   int max_num_batched_tokens = 512;
-  int max_num_logit_rows = 0;     // rows of logits in one step; 0: 64 or max_num_seqs, the larger
+  int max_num_logit_rows = 0;      // rows of logits in one step; 0: 64 or max_num_seqs, the larger
   int max_queued_requests = 1024;  // waiting, over all calls
   bool enable_prefix_cache = true;
   bool poison_kv = false;  // tests: fill the cache with NaN first, so that a read of unwritten memory shows
