@@ -1,141 +1,110 @@
 #include "models/decoder.h"
 
-#include <algorithm>
-#include <cmath>
+#include <array>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
-#include "base/text.h"
-#include "models/decoder_loader.h"
+#include "models/activations.h"
 
 namespace reprise {
 
 Result<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpoint, const ModelConfig& config,
                                                Backend& backend, int max_positions) {
   RETURN_IF_ERROR(config.Validate());
-  std::unique_ptr<Decoder> decoder(new Decoder(config, backend));
-  RETURN_IF_ERROR(DecoderLoader(checkpoint, *decoder).Load(max_positions));
+  WeightLoader loader(checkpoint, backend);
+  VocabularyWeights vocabulary;
+  const std::array embedding{MatrixSource{TensorRole::kTokenEmbedding, config.vocab_size}};
+  ASSIGN_OR_RETURN(vocabulary.embedding, loader.LoadMatrix(embedding, config.hidden_size, 0));
+  if (config.tie_embeddings) {
+    vocabulary.head = vocabulary.embedding;
+  } else {
+    const std::array head{MatrixSource{TensorRole::kHead, config.vocab_size}};
+    ASSIGN_OR_RETURN(vocabulary.head, loader.LoadMatrix(head, config.hidden_size, 0));
+  }
+  return Finish(loader, config, backend, max_positions, std::move(vocabulary));
+}
+
+Result<std::unique_ptr<Decoder>> Decoder::LoadLayers(const Checkpoint& checkpoint, const ModelConfig& config,
+                                                     Backend& backend, int max_positions,
+                                                     VocabularyWeights vocabulary, WeightType quantize_to) {
+  RETURN_IF_ERROR(config.Validate());
+  WeightLoader loader(checkpoint, backend, quantize_to);
+  return Finish(loader, config, backend, max_positions, std::move(vocabulary));
+}
+
+Result<std::unique_ptr<Decoder>> Decoder::Finish(WeightLoader& loader, const ModelConfig& config,
+                                                 Backend& backend, int max_positions,
+                                                 VocabularyWeights vocabulary) {
+  const std::array final_norm{VectorSource{TensorRole::kFinalNorm, config.hidden_size}};
+  ASSIGN_OR_RETURN(const float* norm, loader.LoadVector(final_norm, 0));
+  ASSIGN_OR_RETURN(LayerStack layers, LayerStack::Load(loader, config, backend, max_positions));
+  std::unique_ptr<Decoder> decoder(new Decoder(config, backend, std::move(layers)));
+  decoder->vocabulary_ = std::move(vocabulary);
+  decoder->final_norm_ = norm;
+  decoder->weight_bytes_ = loader.weight_bytes();
+  decoder->num_parameters_ = loader.num_parameters();
+  decoder->device_memory_ = loader.TakeMemory();
   return decoder;
 }
 
-KvGeometry Decoder::kv_geometry() const {
-  KvGeometry geometry;
-  geometry.num_kv_heads = config_.num_kv_heads;
-  geometry.head_dim = config_.head_dim;
-  return geometry;
-}
-
 Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
-  const std::size_t tokens = static_cast<std::size_t>(max_tokens);
-  const std::size_t rows = static_cast<std::size_t>(max_logit_rows);
-  const std::size_t width = static_cast<std::size_t>(config_.hidden_size);
-  const std::size_t query_width = static_cast<std::size_t>(config_.num_heads) * config_.head_dim;
-  const std::size_t qkv_width =
-      query_width + 2 * static_cast<std::size_t>(config_.num_kv_heads) * config_.head_dim;
-  struct Area {
-    float** pointer;
-    std::size_t floats;
-  };
-  const Area areas[] = {{&residual_, tokens * width},
-                        {&qkv_, tokens * qkv_width},
-                        {&attention_, tokens * query_width},
-                        {&gate_up_, tokens * 2 * static_cast<std::size_t>(config_.intermediate_size)},
-                        {&gathered_, rows * width},
-                        {&hidden_, rows * width},
-                        {&logits_, rows * static_cast<std::size_t>(config_.vocab_size)}};
-  constexpr std::size_t kAlign = 16;  // floats in 64 bytes
-  std::size_t total = 0;
-  for (const Area& area : areas) total += (area.floats + kAlign - 1) / kAlign * kAlign;
-  auto memory = backend_.Allocate(total * sizeof(float));
-  if (!memory.ok()) {
-    return ResourceExhausted("cannot allocate " + FormatBytes(total * sizeof(float)) +
-                             " of activations for " + std::to_string(max_tokens) +
-                             " tokens a step: " + memory.status().message());
-  }
-  activations_ = std::move(memory).value();
-  auto* next = static_cast<float*>(activations_->data());
-  for (const Area& area : areas) {
-    *area.pointer = next;
-    next += (area.floats + kAlign - 1) / kAlign * kAlign;
-  }
-  attention_plan_ = backend_.NewAttentionPlan({config_.num_heads, config_.num_kv_heads, config_.head_dim});
+  const auto tokens = static_cast<std::size_t>(max_tokens);
+  const auto rows = static_cast<std::size_t>(max_logit_rows);
+  const auto width = static_cast<std::size_t>(config_.hidden_size);
+  const std::array areas = {
+      ActivationArea{&residual_, tokens * width}, ActivationArea{&hidden_, tokens * width},
+      ActivationArea{&gathered_, rows * width},
+      ActivationArea{&logits_, rows * static_cast<std::size_t>(vocabulary_.head->rows())}};
+  ASSIGN_OR_RETURN(activations_,
+                   AllocateActivations(backend_, areas,
+                                       "activations for " + std::to_string(max_tokens) + " tokens a step"));
   max_tokens_ = max_tokens;
   max_logit_rows_ = max_logit_rows;
-  return OkStatus();
+  return layers_.Reserve(max_tokens);
 }
 
 Decoder::Output Decoder::Forward(const BatchView& batch, std::span<const KvLayer> kv) {
   REPRISE_CHECK(batch.num_tokens() <= max_tokens_ && batch.num_logit_rows() <= max_logit_rows_);
-  REPRISE_CHECK(kv.size() == layers_.size());
-  const int width = config_.hidden_size;
-  const MatrixView residual{residual_, batch.num_tokens(), width, width};
-  backend_.Embed(batch.token_ids, *embedding_, residual);
-  backend_.PlanAttention(batch, kv.front().geometry, attention_plan_.get());
-  for (std::size_t i = 0; i < layers_.size(); ++i) RunLayer(layers_[i], batch, kv[i]);
-
+  const int tokens = batch.num_tokens();
   const int rows = batch.num_logit_rows();
-  const MatrixView gathered{gathered_, rows, width, width};
-  const MatrixView hidden{hidden_, rows, width, width};
-  const MatrixView logits{logits_, rows, config_.vocab_size, config_.vocab_size};
+  const int width = config_.hidden_size;
+  const int scores = vocabulary_.head->rows();
+  const MatrixView residual{residual_, tokens, width, width};
+  const MatrixView hidden{hidden_, tokens, width, width};
+  const MatrixView logits{logits_, rows, scores, scores};
+  backend_.Embed(batch.token_ids, *vocabulary_.embedding, residual);
+  layers_.Forward(batch, kv, residual);
+  backend_.RmsNorm(residual, {final_norm_, config_.norm_epsilon, width}, hidden);
   if (rows > 0) {
-    backend_.GatherRows(residual, batch.logit_rows, gathered);
-    backend_.RmsNorm(gathered, {final_norm_, config_.norm_epsilon, width}, hidden);
-    MatMulArgs head;
-    head.x = hidden;
-    head.weight = head_ != nullptr ? head_.get() : embedding_.get();
-    head.out = logits;
+    MatMulArgs head{.x = hidden, .weight = vocabulary_.head.get(), .out = logits};
+    if (rows < tokens) {
+      const MatrixView gathered{gathered_, rows, width, width};
+      backend_.GatherRows(hidden, batch.logit_rows, gathered);
+      head.x = gathered;
+    }
     backend_.MatMul(head);
   }
-  return {logits, hidden};
+  return {logits, hidden, residual};
 }
 
-void Decoder::RunLayer(const Layer& layer, const BatchView& batch, const KvLayer& kv) {
-  const int tokens = batch.num_tokens();
-  const int width = config_.hidden_size;
-  const int query_width = config_.num_heads * config_.head_dim;
-  const int qkv_width = query_width + 2 * config_.num_kv_heads * config_.head_dim;
-  const int mlp_width = config_.intermediate_size;
-  const MatrixView residual{residual_, tokens, width, width};
-  const MatrixView qkv{qkv_, tokens, qkv_width, qkv_width};
-  const MatrixView attention{attention_, tokens, query_width, query_width};
-  const MatrixView gate_up{gate_up_, tokens, 2 * mlp_width, 2 * mlp_width};
-
-  backend_.MatMul({.x = residual,
-                   .weight = layer.qkv.get(),
-                   .out = qkv,
-                   .prologue = Prologue::kRmsNorm,
-                   .norm = {layer.attention_norm, config_.norm_epsilon, width},
-                   .bias = layer.qkv_bias});
-  backend_.RopeAndStoreKv({.qkv = qkv,
-                           .num_heads = config_.num_heads,
-                           .rope = rope_,
-                           .query_norm = layer.query_norm,
-                           .key_norm = layer.key_norm,
-                           .norm_epsilon = config_.norm_epsilon,
-                           .batch = &batch,
-                           .kv = kv});
-  backend_.Attention({.queries = {qkv_, tokens, query_width, qkv_width},
-                      .out = attention,
-                      .kv = kv,
-                      .batch = &batch,
-                      .plan = attention_plan_.get(),
-                      .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
-                      .sliding_window = config_.sliding_window});
-  backend_.MatMul({.x = attention,
-                   .weight = layer.attention_output.get(),
-                   .out = residual,
-                   .bias = layer.attention_output_bias,
-                   .accumulate = true});
-  backend_.MatMul({.x = residual,
-                   .weight = layer.gate_up.get(),
-                   .out = gate_up,
-                   .prologue = Prologue::kRmsNorm,
-                   .norm = {layer.mlp_norm, config_.norm_epsilon, width}});
-  backend_.MatMul({.x = gate_up,
-                   .weight = layer.down.get(),
-                   .out = residual,
-                   .prologue = Prologue::kSiluMul,
-                   .accumulate = true});
+Result<std::shared_ptr<const Weight>> LoadHeadRows(const Checkpoint& checkpoint, const ModelConfig& config,
+                                                   Backend& backend, std::span<const TokenId> tokens) {
+  const TensorRole role = config.tie_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kHead;
+  ASSIGN_OR_RETURN(const TensorInfo* tensor, FindTensor(checkpoint, role));
+  const std::array<std::int64_t, 2> shape{config.vocab_size, config.hidden_size};
+  RETURN_IF_ERROR(CheckShape(*tensor, shape));
+  const std::size_t row_bytes = *WeightBytes(tensor->type, config.hidden_size);
+  std::vector<std::byte> rows(row_bytes * tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    std::memcpy(rows.data() + i * row_bytes, tensor->data + static_cast<std::size_t>(tokens[i]) * row_bytes,
+                row_bytes);
+  }
+  const std::array sources{
+      WeightSource{tensor->type, rows.data(), static_cast<int>(tokens.size()), config.hidden_size, {}}};
+  ASSIGN_OR_RETURN(std::unique_ptr<Weight> weight, backend.Pack(sources));
+  return std::shared_ptr<const Weight>(std::move(weight));
 }
 
 }  // namespace reprise

@@ -10,19 +10,34 @@
 #include "kernels/backend.h"
 #include "models/config.h"
 #include "models/formats/checkpoint.h"
+#include "models/layer_stack.h"
 
 namespace reprise {
+
+// The first and the last matrix of a language model. Drafts and recycle modules borrow their target's.
+struct VocabularyWeights {
+  std::shared_ptr<const Weight> embedding;  // [V, D]
+  std::shared_ptr<const Weight> head;       // [V, D], the embedding itself when they are tied; or
+                                            // [head_tokens.size(), D]
+  std::vector<TokenId> head_tokens;         // row r of the head scores token head_tokens[r]; empty: token r
+};
 
 class Decoder {
  public:
   struct Output {
-    ConstMatrixView logits;  // [R, vocab_size], device; row i belongs to batch.logit_rows[i]
-    ConstMatrixView hidden;  // [R, hidden_size], device: after the final norm, what the head reads
+    ConstMatrixView logits;    // [R, head rows], device; row i belongs to batch.logit_rows[i]
+    ConstMatrixView hidden;    // [T, hidden_size], device: after the final norm, what the head reads
+    ConstMatrixView residual;  // [T, hidden_size], device: before the final norm
   };
 
   // Reads and packs every tensor. Rope tables cover `max_positions`. Errors name the tensor.
   static Result<std::unique_ptr<Decoder>> Load(const Checkpoint& checkpoint, const ModelConfig& config,
                                                Backend& backend, int max_positions);
+  // Only the layers and the final norm are in the checkpoint. Matrices stored as floats are held as
+  // `quantize_to`.
+  static Result<std::unique_ptr<Decoder>> LoadLayers(const Checkpoint& checkpoint, const ModelConfig& config,
+                                                     Backend& backend, int max_positions,
+                                                     VocabularyWeights vocabulary, WeightType quantize_to);
 
   // Allocates the activations of one step. Called once before Forward. RESOURCE_EXHAUSTED with the size.
   Status Reserve(int max_tokens, int max_logit_rows);
@@ -32,54 +47,44 @@ class Decoder {
   Output Forward(const BatchView& batch, std::span<const KvLayer> kv);
 
   const ModelConfig& config() const { return config_; }
+  const VocabularyWeights& vocabulary() const { return vocabulary_; }
+  const float* final_norm() const { return final_norm_; }  // [hidden_size], device
+  // Of what this decoder owns: borrowed matrices do not count.
   std::size_t weight_bytes() const { return weight_bytes_; }
   std::int64_t num_parameters() const { return num_parameters_; }
   // Shape of one layer of the cache, but for the number of blocks and the type.
-  KvGeometry kv_geometry() const;
+  KvGeometry kv_geometry() const { return layers_.kv_geometry(); }
+  int num_layers() const { return layers_.num_layers(); }
 
  private:
-  struct Layer {
-    const float* attention_norm = nullptr;  // [D]
-    std::unique_ptr<Weight> qkv;            // [(Hq + 2 Hkv) * head_dim, D]
-    const float* qkv_bias = nullptr;        // [(Hq + 2 Hkv) * head_dim] or nullptr
-    const float* query_norm = nullptr;      // [head_dim] or nullptr
-    const float* key_norm = nullptr;
-    std::unique_ptr<Weight> attention_output;      // [D, Hq * head_dim]
-    const float* attention_output_bias = nullptr;  // [D] or nullptr
-    const float* mlp_norm = nullptr;               // [D]
-    std::unique_ptr<Weight> gate_up;               // [2F, D]
-    std::unique_ptr<Weight> down;                  // [D, F]
-  };
-
-  Decoder(const ModelConfig& config, Backend& backend) : config_(config), backend_(backend) {}
-  void RunLayer(const Layer& layer, const BatchView& batch, const KvLayer& kv);
-
-  friend class DecoderLoader;
+  Decoder(const ModelConfig& config, Backend& backend, LayerStack layers)
+      : config_(config), backend_(backend), layers_(std::move(layers)) {}
+  static Result<std::unique_ptr<Decoder>> Finish(WeightLoader& loader, const ModelConfig& config,
+                                                 Backend& backend, int max_positions,
+                                                 VocabularyWeights vocabulary);
 
   ModelConfig config_;
   Backend& backend_;
   std::size_t weight_bytes_ = 0;
   std::int64_t num_parameters_ = 0;
 
-  std::unique_ptr<Weight> embedding_;  // [V, D]
-  std::unique_ptr<Weight> head_;       // [V, D]; null: tied to the embedding
-  const float* final_norm_ = nullptr;  // [D]
-  std::vector<Layer> layers_;
-  RopeTable rope_;
+  VocabularyWeights vocabulary_;
+  LayerStack layers_;
+  const float* final_norm_ = nullptr;                         // [D]
   std::vector<std::unique_ptr<DeviceMemory>> device_memory_;  // vectors: norms, biases, rope tables
 
   // Activations of one step; see Reserve.
   std::unique_ptr<DeviceMemory> activations_;
-  std::unique_ptr<AttentionPlan> attention_plan_;
   int max_tokens_ = 0;
   int max_logit_rows_ = 0;
-  float* residual_ = nullptr;   // [T, D]
-  float* qkv_ = nullptr;        // [T, (Hq + 2 Hkv) * head_dim]
-  float* attention_ = nullptr;  // [T, Hq * head_dim]
-  float* gate_up_ = nullptr;    // [T, 2F]
-  float* gathered_ = nullptr;   // [R, D]
-  float* hidden_ = nullptr;     // [R, D]
-  float* logits_ = nullptr;     // [R, V]
+  float* residual_ = nullptr;  // [T, D]
+  float* hidden_ = nullptr;    // [T, D]
+  float* gathered_ = nullptr;  // [R, D]
+  float* logits_ = nullptr;    // [R, head rows]
 };
+
+// Packs the rows of the checkpoint's head that score `tokens` (each below config.vocab_size).
+Result<std::shared_ptr<const Weight>> LoadHeadRows(const Checkpoint& checkpoint, const ModelConfig& config,
+                                                   Backend& backend, std::span<const TokenId> tokens);
 
 }  // namespace reprise

@@ -56,6 +56,9 @@ std::string TensorName(const Checkpoint& checkpoint, TensorRole role, int layer)
 Result<const TensorInfo*> FindTensor(const Checkpoint& checkpoint, TensorRole role, int layer) {
   const std::string name = TensorName(checkpoint, role, layer);
   const TensorInfo* tensor = checkpoint.Find(name);
+  // A checkpoint without a head (a base model, a recycle module) may leave out the prefix.
+  constexpr std::string_view kPrefix = "model.";
+  if (tensor == nullptr && name.starts_with(kPrefix)) tensor = checkpoint.Find(name.substr(kPrefix.size()));
   if (tensor != nullptr) return tensor;
   const std::string_view type = checkpoint.UnsupportedType(name);
   if (type.empty()) return NotFound("the model has no tensor " + Quoted(name));
