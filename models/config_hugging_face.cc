@@ -174,8 +174,21 @@ Status ReadTokens(const JsonFields& fields, ModelConfig* config) {
 Result<ModelConfig> ReadHuggingFaceConfig(const std::string& path) {
   ASSIGN_OR_RETURN(const nlohmann::json object, ReadJsonObject(path));
   const JsonFields fields(object, path);
+  ASSIGN_OR_RETURN(const Architecture architecture, ReadArchitecture(fields));
+  return ReadHuggingFaceFields(fields, architecture);
+}
+
+Result<Architecture> ReadModelType(const JsonFields& fields) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> model_type, fields.String("model_type"));
+  for (const KnownArchitecture& known : kArchitectures) {
+    if (model_type == known.model_type) return known.architecture;
+  }
+  return fields.Unsupported("model_type", kSupportedModelTypes);
+}
+
+Result<ModelConfig> ReadHuggingFaceFields(const JsonFields& fields, Architecture architecture) {
   ModelConfig config;
-  ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(fields));
+  config.architecture = architecture;
   RETURN_IF_ERROR(ReadSizes(fields, &config));
   RETURN_IF_ERROR(ReadRope(fields, &config));
   RETURN_IF_ERROR(ReadAttention(fields, &config));
