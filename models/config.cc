@@ -43,6 +43,9 @@ Status ValidateRope(const RopeConfig& rope, int rotary_dim) {
     return InvalidArgument("there must be one rope frequency factor for each of the " +
                            std::to_string(rotary_dim / 2) + " frequencies");
   }
+  for (const float factor : rope.frequency_factors) {
+    RETURN_IF_ERROR(CheckPositive("rope.frequency_factors", factor));
+  }
   if (rope.scaling != RopeScaling::kLlama3) return OkStatus();
   RETURN_IF_ERROR(CheckPositive("rope.low_frequency_factor", rope.low_frequency_factor));
   RETURN_IF_ERROR(CheckPositive("rope.high_frequency_factor", rope.high_frequency_factor));

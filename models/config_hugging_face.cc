@@ -6,6 +6,7 @@
 #include "models/config_loaders.h"
 #include "models/formats/json_file.h"
 #include "models/json_fields.h"
+#include "models/sliced_config.h"
 
 namespace reprise {
 namespace {
@@ -28,8 +29,6 @@ constexpr std::string_view kSupportedClasses =
     "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, OPTForCausalLM, "
     "PhiForCausalLM";
 constexpr std::string_view kSupportedModelTypes = "llama, mistral, qwen2, qwen3, opt, phi";
-
-constexpr std::string_view kSlicedClass = "RepriseSliced";
 
 Result<bool> IsSliced(const JsonFields& fields) {
   ASSIGN_OR_RETURN(const std::vector<std::string> classes, fields.Strings("architectures"));
@@ -248,18 +247,13 @@ Status ReadTokens(const JsonFields& fields, ModelConfig* config) {
   return OkStatus();
 }
 
-// The widths of a sliced model, one number a layer in each list.
 Status ReadSlicing(const JsonFields& fields, ModelConfig* config) {
   ASSIGN_OR_RETURN(const auto slicing, fields.Object("slicing"));
   if (!slicing) return fields.Wrong("slicing", "an object with the widths of every layer");
   ASSIGN_OR_RETURN(config->norm_dim, slicing->RequiredInt("norm_dim"));
-  ASSIGN_OR_RETURN(const std::vector<int> in, slicing->Ints("attention_input_widths"));
-  ASSIGN_OR_RETURN(const std::vector<int> mid, slicing->Ints("mlp_input_widths"));
-  ASSIGN_OR_RETURN(const std::vector<int> out, slicing->Ints("output_widths"));
-  if (in.empty() || mid.size() != in.size() || out.size() != in.size()) {
-    return fields.Wrong("slicing", "three lists of widths with one number a layer");
-  }
-  for (std::size_t i = 0; i < in.size(); ++i) config->widths.push_back({in[i], mid[i], out[i]});
+  ASSIGN_OR_RETURN(config->widths, ReadLayerWidths(*slicing));
+  ASSIGN_OR_RETURN(const std::vector<double> factors, slicing->Numbers("rope_frequency_factors"));
+  config->rope.frequency_factors.assign(factors.begin(), factors.end());
   config->tie_embeddings = false;
   config->head_bias = config->norm == NormKind::kLayer;  // from the offset of the fused final norm
   return OkStatus();

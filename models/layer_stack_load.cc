@@ -6,29 +6,14 @@
 #include "models/rope_table.h"
 
 namespace reprise {
-namespace {
-
-// Source row of each row of q or k in Hugging Face's order; see ModelConfig::gguf_permuted_qk.
-std::vector<int> UnpermutedRows(int num_heads, int head_dim) {
-  std::vector<int> order(static_cast<std::size_t>(num_heads) * head_dim);
-  const int half = head_dim / 2;
-  for (int head = 0; head < num_heads; ++head) {
-    for (int i = 0; i < half; ++i) {
-      for (int j = 0; j < 2; ++j) order[head * head_dim + i + j * half] = head * head_dim + 2 * i + j;
-    }
-  }
-  return order;
-}
-
-}  // namespace
 
 Result<LayerStack> LayerStack::Load(WeightLoader& loader, const ModelConfig& config, Backend& backend,
                                     int max_positions) {
   LayerStack stack(config, backend);
   std::vector<int> query_order, key_order;
   if (config.gguf_permuted_qk) {
-    query_order = UnpermutedRows(config.num_heads, config.head_dim);
-    key_order = UnpermutedRows(config.num_kv_heads, config.head_dim);
+    query_order = GgufRowOrder(config.num_heads, config.head_dim);
+    key_order = GgufRowOrder(config.num_kv_heads, config.head_dim);
   }
   stack.layers_.resize(static_cast<std::size_t>(config.num_layers));
   for (int i = 0; i < config.num_layers; ++i) {

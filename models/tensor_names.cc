@@ -111,6 +111,17 @@ Result<const TensorInfo*> FindTensor(const Checkpoint& checkpoint, TensorRole ro
                        supported);
 }
 
+std::vector<int> GgufRowOrder(int num_heads, int head_dim) {
+  std::vector<int> order(static_cast<std::size_t>(num_heads) * head_dim);
+  const int half = head_dim / 2;
+  for (int head = 0; head < num_heads; ++head) {
+    for (int i = 0; i < half; ++i) {
+      for (int j = 0; j < 2; ++j) order[head * head_dim + i + j * half] = head * head_dim + 2 * i + j;
+    }
+  }
+  return order;
+}
+
 Status CheckShape(const TensorInfo& tensor, std::span<const std::int64_t> expected) {
   if (std::equal(tensor.shape.begin(), tensor.shape.end(), expected.begin(), expected.end()))
     return OkStatus();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "models/formats/checkpoint.h"
@@ -61,6 +62,9 @@ std::string TensorName(const Checkpoint& checkpoint, TensorRole role, int layer)
 // NOT_FOUND with the name that was looked for; UNIMPLEMENTED with the type when the tensor is there in a type
 // that we cannot read. The pointer lives as long as the checkpoint.
 Result<const TensorInfo*> FindTensor(const Checkpoint& checkpoint, TensorRole role, int layer = 0);
+
+// Source row of each row of q or k in Hugging Face's order; see ModelConfig::gguf_permuted_qk.
+std::vector<int> GgufRowOrder(int num_heads, int head_dim);
 
 // DATA_LOSS: "tensor 'blk.3.attn_q.weight' has shape [576, 575], config says [576, 576]".
 Status CheckShape(const TensorInfo& tensor, std::span<const std::int64_t> expected);
