@@ -35,6 +35,9 @@ constexpr std::array<Names, kNumTensorRoles> kNames = {{
     {true, "mlp.gate_proj.weight", "ffn_gate.weight"},
     {true, "mlp.up_proj.weight", "ffn_up.weight"},
     {true, "mlp.down_proj.weight", "ffn_down.weight"},
+    {false, "hidden_norm.weight", "recycle.hidden_norm.weight"},
+    {false, "embedding_norm.weight", "recycle.embedding_norm.weight"},
+    {false, "input_projection.weight", "recycle.input_projection.weight"},
 }};
 
 std::string FormatShape(std::span<const std::int64_t> shape) {

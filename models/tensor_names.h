@@ -30,11 +30,16 @@ enum class TensorRole {
   kGate,                 // [F, D]
   kUp,                   // [F, D]
   kDown,                 // [D, F]
+  // Recycle modules only, and not one a layer.
+  kRecycleHiddenNorm,       // [D]
+  kRecycleEmbeddingNorm,    // [D]
+  kRecycleInputProjection,  // [D, 2D]
 };
-inline constexpr int kNumTensorRoles = 18;
+inline constexpr int kNumTensorRoles = 21;
 
 // The name that `checkpoint`'s format gives the tensor: "blk.3.attn_q.weight" or
-// "model.layers.3.self_attn.q_proj.weight". `layer` is ignored for the first three roles.
+// "model.layers.3.self_attn.q_proj.weight". `layer` is ignored for roles
+// that no layer has.
 std::string TensorName(const Checkpoint& checkpoint, TensorRole role, int layer);
 
 // NOT_FOUND with the name that was looked for; UNIMPLEMENTED with the type when the tensor is there in a type
