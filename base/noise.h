@@ -46,6 +46,12 @@ inline float UniformNoise(std::uint64_t stream, TokenId token) {
   return (static_cast<float>(bits >> 41) + 0.5f) * (1.0f / 8388608.0f);
 }
 
+// Uniform in [0, 1) for the whole stream, with 53 bits: one draw from a distribution by its cumulative sum,
+// or one coin.
+inline double UniformNoise(std::uint64_t stream) {
+  return static_cast<double>(MixBits(stream) >> 11) * 0x1p-53;
+}
+
 // Standard Gumbel noise, -log(-log u).
 float GumbelNoise(std::uint64_t stream, TokenId token);
 

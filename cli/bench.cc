@@ -166,11 +166,11 @@ Status Bench(const BenchFlags& flags) {
   options.max_queued_requests = options.max_num_seqs;
   DecodeTimer decode;
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                   Engine::Create(loaded.backend.get(), loaded.model.get(), options, &decode));
+                   Engine::Create(*loaded.backend, loaded.models(), options, &decode));
   ASSIGN_OR_RETURN(BandwidthReader reader, BandwidthReader::Create(*loaded.backend, std::size_t{512} << 20));
   std::mt19937 random(1);
   if (!flags.json) {
-    std::printf("%s on %s, %d threads; prompt %d, generate %d, best of %d\n", loaded.model->name().c_str(),
+    std::printf("%s on %s, %d threads; prompt %d, generate %d, best of %d\n", loaded.model().name().c_str(),
                 engine->info().backend.c_str(), loaded.backend->num_threads(), flags.prompt_tokens,
                 flags.gen_tokens, flags.repeats);
     std::printf(
@@ -179,9 +179,9 @@ Status Bench(const BenchFlags& flags) {
   for (int level : levels) {
     Row best;
     // The first run touches memory for the first time; it is not counted.
-    RETURN_IF_ERROR(RunOnce(flags, *engine, *loaded.model, decode, level, random).status());
+    RETURN_IF_ERROR(RunOnce(flags, *engine, loaded.model(), decode, level, random).status());
     for (int repeat = 0; repeat < flags.repeats; ++repeat) {
-      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, *loaded.model, decode, level, random));
+      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, loaded.model(), decode, level, random));
       row.bandwidth = reader.Measure();
       const double bandwidth = std::max(best.bandwidth, row.bandwidth);
       const double prefill = std::max(best.prefill_tokens_per_second, row.prefill_tokens_per_second);
@@ -189,7 +189,7 @@ Status Bench(const BenchFlags& flags) {
       best.bandwidth = bandwidth;
       best.prefill_tokens_per_second = prefill;
     }
-    PrintRow(best, flags, engine->info(), *loaded.model);
+    PrintRow(best, flags, engine->info(), loaded.model());
   }
   return OkStatus();
 }

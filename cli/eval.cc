@@ -52,8 +52,8 @@ Status Perplexity(const EvalFlags& flags) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(flags.text));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model));
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, loaded.model->tokenizer().Encode(text));
-  const int context = std::min(flags.context, loaded.model->config().max_position);
+  ASSIGN_OR_RETURN(const std::vector<TokenId> tokens, loaded.model().tokenizer().Encode(text));
+  const int context = std::min(flags.context, loaded.model().config().max_position);
   std::size_t windows = tokens.size() / static_cast<std::size_t>(context);
   if (windows == 0) {
     return InvalidArgument(flags.text + " has " + std::to_string(tokens.size()) +
@@ -68,7 +68,7 @@ Status Perplexity(const EvalFlags& flags) {
   options.enable_prefix_cache = false;
   options.kv_type = flags.kv_cache_dtype == "f32" ? KvType::kF32 : KvType::kBF16;
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                   Engine::Create(loaded.backend.get(), loaded.model.get(), options, nullptr));
+                   Engine::Create(*loaded.backend, loaded.models(), options, nullptr));
   double total = 0;
   const TimePoint start = Clock::now();
   for (std::size_t w = 0; w < windows; ++w) {

@@ -100,11 +100,11 @@ Status Generate(const GenerateFlags& flags) {
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
   ASSIGN_OR_RETURN(const EngineOptions options, flags.engine.Options());
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
-                   Engine::Create(loaded.backend.get(), loaded.model.get(), options, nullptr));
-  ASSIGN_OR_RETURN(std::shared_ptr<Request> request, MakeRequest(flags, *loaded.model, engine->info()));
+                   Engine::Create(*loaded.backend, loaded.models(), options, nullptr));
+  ASSIGN_OR_RETURN(std::shared_ptr<Request> request, MakeRequest(flags, loaded.model(), engine->info()));
   request->id = request->group = engine->NextRequestId();
   ASSIGN_OR_RETURN(const auto streams, engine->Submit({request}));
-  Detokenizer detokenizer(loaded.model->tokenizer(), true);
+  Detokenizer detokenizer(loaded.model().tokenizer(), true);
   for (;;) {
     streams[0]->Wait();
     const TokenBatch batch = streams[0]->Take();

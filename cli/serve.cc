@@ -17,7 +17,7 @@ namespace {
 void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo& info, double seconds) {
   LogInfo("ready", {{"http", "http://" + server.http_address()},
                     {"grpc", server.grpc_address().empty() ? std::string("off") : server.grpc_address()},
-                    {"model", loaded.model->name()},
+                    {"model", loaded.model().name()},
                     {"backend", info.backend},
                     {"threads", loaded.backend->num_threads()},
                     {"max_model_len", info.max_model_len},
@@ -32,9 +32,8 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   ASSIGN_OR_RETURN(const EngineOptions engine_options, flags.EngineSettings());
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(flags.ServerSettings()));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Engine> engine,
-      Engine::Create(loaded.backend.get(), loaded.model.get(), engine_options, server->observer()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                   Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));
   signals.OnReload([&server] {
     const Status status = server->ReloadKeys();
     if (status.ok()) {
@@ -44,7 +43,7 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
     }
   });
   signals.BeginServing();
-  server->Serve(loaded.model.get(), engine.get());
+  server->Serve(&loaded.model(), engine.get());
   LogReady(*server, loaded, engine->info(), std::chrono::duration<double>(Clock::now() - start).count());
 
   signals.WaitForTermination();

@@ -9,7 +9,15 @@
 namespace reprise {
 
 void ModelFlags::Declare(Flags* flags) {
-  flags->Text("model", "PATH", "Hugging Face directory or GGUF file; without it, the embedded model", &model);
+  flags->Text("model", "PATH",
+              "Hugging Face directory, GGUF file, or a directory with family.json; without it, the embedded "
+              "family",
+              &model);
+  flags->Text("recycle", "DIR", "Recycle module made for the model", &recycle);
+  flags->Text("draft", "PATH",
+              "Draft model for speculative decoding: one made for the model, or any of the "
+              "same tokenizer",
+              &draft);
   flags->Text("device", "cpu|reference", "What computes: cpu, or the slow scalar reference", &device);
   flags->Integer("threads", "Compute threads; 0 takes one per core", &threads, 0, 1024);
 }
@@ -49,30 +57,45 @@ Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
                          "' is not available in this build; it has cpu and reference");
 }
 
-Result<std::string> EmbeddedModelPath() {
+Result<FamilyPaths> EmbeddedFamily() {
   const char* assets = std::getenv("REPRISE_ASSETS");
   std::error_code error;
   const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
   for (const std::filesystem::path& root :
        {std::filesystem::path(assets != nullptr ? assets : ""),
         binary.parent_path() / "../share/reprise/assets", std::filesystem::path(REPRISE_SOURCE_ASSETS)}) {
-    const std::filesystem::path model = root / "base";
-    if (!root.empty() && std::filesystem::exists(model / "config.json", error))
-      return model.lexically_normal().string();
+    if (root.empty()) continue;
+    if (std::filesystem::exists(root / "family.json", error)) {
+      return ResolveFamily({root.lexically_normal().string(), "", ""});
+    }
+    if (std::filesystem::exists(root / "base/config.json", error)) {
+      return FamilyPaths{(root / "base").lexically_normal().string(), "", ""};
+    }
   }
   return NotFound(
       "the embedded model was not found; set REPRISE_ASSETS to the assets folder, or name a model with "
       "--model");
 }
 
+EngineModels LoadedModel::models() const {
+  EngineModels models(family.target->decoder());
+  models.recycle = family.recycle.get();
+  models.draft = family.draft.get();
+  return models;
+}
+
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
-  std::string path = flags.model;
-  if (path.empty()) {
-    ASSIGN_OR_RETURN(path, EmbeddedModelPath());
+  FamilyPaths paths;
+  if (flags.model.empty()) {
+    ASSIGN_OR_RETURN(paths, EmbeddedFamily());
+  } else {
+    ASSIGN_OR_RETURN(paths, ResolveFamily({flags.model, flags.recycle, flags.draft}));
   }
-  ASSIGN_OR_RETURN(loaded.model, Model::Load(path, *loaded.backend, max_positions));
+  if (!flags.recycle.empty()) paths.recycle = flags.recycle;
+  if (!flags.draft.empty()) paths.draft = flags.draft;
+  ASSIGN_OR_RETURN(loaded.family, ModelFamily::Load(paths, *loaded.backend, max_positions));
   return loaded;
 }
 

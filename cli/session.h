@@ -9,12 +9,14 @@
 #include "cli/flags.h"
 #include "engine/engine.h"
 #include "kernels/backend.h"
-#include "models/model.h"
+#include "models/family.h"
 
 namespace reprise {
 
 struct ModelFlags {
   std::string model;
+  std::string recycle;
+  std::string draft;
   std::string device = "cpu";
   int threads = 0;
 
@@ -36,17 +38,20 @@ struct EngineFlags {
 // INVALID_ARGUMENT for a device that is not there.
 Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags);
 
-// Backend and model, in the order they must be destroyed in.
+// Backend and models, in the order they must be destroyed in.
 struct LoadedModel {
   std::unique_ptr<Backend> backend;
-  std::unique_ptr<Model> model;
+  ModelFamily family;
+
+  Model& model() const { return *family.target; }
+  EngineModels models() const;
 };
-// With an empty path, the embedded model.
+// With an empty path, the embedded family.
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
 
-// Where the embedded model is: $REPRISE_ASSETS, beside the binary's installation, or in the source tree it
+// Where the embedded family is: $REPRISE_ASSETS, beside the binary's installation, or in the source tree it
 // was built from.
-Result<std::string> EmbeddedModelPath();
+Result<FamilyPaths> EmbeddedFamily();
 
 // Parses; prints help or the problem. False when the command is over, with *exit_code set.
 bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code);

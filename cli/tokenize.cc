@@ -45,7 +45,8 @@ Result<std::vector<TokenId>> ParseIds(const std::string& text) {
 Status Tokenize(const TokenizeFlags& flags) {
   std::string path = flags.model;
   if (path.empty()) {
-    ASSIGN_OR_RETURN(path, EmbeddedModelPath());
+    ASSIGN_OR_RETURN(const FamilyPaths embedded, EmbeddedFamily());
+    path = embedded.target;
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(path));
   const std::string input{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};

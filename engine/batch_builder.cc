@@ -34,9 +34,11 @@ void BatchBuilder::AddItem(const ScheduledSequence& item, const Draft& draft) {
   const int first = sequence.num_computed;
   const int chunk_end = first + item.num_tokens;
   const int end = chunk_end + static_cast<int>(draft.tokens.size());
+  const bool last_row_only =
+      draft.unverified && !draft.tokens.empty() && sequence.request->sampling.num_logprobs < 0;
+  const int first_row = last_row_only ? end - 1 : chunk_end - item.num_logit_rows;
   for (int position = first; position < end; ++position) {
-    if (position >= chunk_end - item.num_logit_rows)
-      logit_rows_.push_back(static_cast<int>(token_ids_.size()));
+    if (position >= first_row) logit_rows_.push_back(static_cast<int>(token_ids_.size()));
     token_ids_.push_back(position < chunk_end ? sequence.tokens[position]
                                               : draft.tokens[position - chunk_end]);
     positions_.push_back(position);

@@ -18,7 +18,7 @@ class BatchBuilder {
 
   // `drafts` has one entry per item. The view stays valid until the next call. Row order: item by item,
   // within an item by position; an item's logit rows are the last num_logit_rows tokens of its chunk, then
-  // its drafted tokens.
+  // its drafted tokens; of an unverified draft only the last, unless log-probabilities are asked for.
   BatchView Build(const BatchPlan& plan, std::span<const Draft> drafts);
 
   // First logit row of each item, [items + 1].

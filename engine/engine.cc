@@ -12,7 +12,7 @@
 #include "base/noise.h"
 #include "base/thread_name.h"
 #include "engine/engine_core.h"
-#include "models/model.h"
+#include "models/decoder.h"
 
 namespace reprise {
 namespace {
@@ -224,11 +224,11 @@ class Engine::Impl {
   std::thread thread_;  // last: it uses everything above
 };
 
-Result<std::unique_ptr<Engine>> Engine::Create(Backend* backend, Model* model, const EngineOptions& options,
-                                               EngineObserver* observer) {
-  ASSIGN_OR_RETURN(std::unique_ptr<EngineCore> core, EngineCore::Create(*backend, model->decoder(), options));
-  return std::unique_ptr<Engine>(
-      new Engine(std::make_unique<Impl>(std::move(core), options, observer, model->config().vocab_size)));
+Result<std::unique_ptr<Engine>> Engine::Create(Backend& backend, const EngineModels& models,
+                                               const EngineOptions& options, EngineObserver* observer) {
+  ASSIGN_OR_RETURN(std::unique_ptr<EngineCore> core, EngineCore::Create(backend, models, options));
+  return std::unique_ptr<Engine>(new Engine(
+      std::make_unique<Impl>(std::move(core), options, observer, models.target->config().vocab_size)));
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

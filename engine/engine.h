@@ -1,22 +1,35 @@
 // The engine: one thread that owns all mutable decoding state and runs the step loop of docs/architecture.md.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/route.h"
 #include "engine/token_stream.h"
 #include "kernels/backend.h"
 #include "scheduler/request.h"
 
 namespace reprise {
 
-class Model;
+class Decoder;
+class RecycleModule;
+
+// What the engine runs; all outlive it.
+struct EngineModels {
+  EngineModels(Decoder& target_model) : target(&target_model) {}  // NOLINT: a target alone is fine
+
+  Decoder* target;
+  RecycleModule* recycle = nullptr;  // nullptr: none
+  Decoder* draft = nullptr;          // nullptr: none
+};
 
 struct EngineOptions {
   std::uint64_t kv_cache_bytes = std::uint64_t{1} << 30;  // keys and values of all layers
@@ -25,9 +38,10 @@ struct EngineOptions {
   int max_model_len = 0;  // 0: the model's own context, or what the cache can hold
   int max_num_seqs = 64;
   int max_num_batched_tokens = 512;
-  int max_num_logit_rows = 0;      // rows of logits in one step; 0: 64 or max_num_seqs, the larger
+  int max_num_logit_rows = 0;      // rows of logits in one step; 0: 64 or twice max_num_seqs, the larger
   int max_queued_requests = 1024;  // waiting, over all calls
   bool enable_prefix_cache = true;
+  bool profile = true;     // measure at start what steps cost, for the router
   bool poison_kv = false;  // tests: fill the cache with NaN first, so that a read of unwritten memory shows
 };
 
@@ -48,8 +62,16 @@ struct StepStats {
     bool first = false;
     double seconds = 0;
     DecodingMethod method = DecodingMethod::kPlain;
+    // How it was decoded in this step; no proposer and no drafts for plain steps.
+    std::optional<ProposerKind> proposer = std::nullopt;
+    int num_drafted = 0;
+    int num_accepted = 0;  // of the drafted tokens, those that stood
+    RouteReason reason = RouteReason::kRequested;
   };
   std::span<const Emission> emissions;
+  // The router's estimate of tokens per second if the whole batch were decoded so, by DecodingMethod; 0:
+  // none.
+  std::array<double, kNumMethods> goodput = {};
 };
 
 // Called on the engine thread; must be quick.
@@ -79,14 +101,16 @@ struct EngineInfo {
   int max_num_seqs = 0;
   std::string backend;
   std::uint64_t kv_cache_bytes = 0;
+  std::vector<ProposerKind> proposers;  // that can be asked for; prompt look-up is always among them
 };
 
 class Engine {
  public:
   // RESOURCE_EXHAUSTED when the cache cannot be allocated or holds less than one block per sequence;
-  // INVALID_ARGUMENT names the option. `model` and `observer` (may be nullptr) must outlive the engine.
-  static Result<std::unique_ptr<Engine>> Create(Backend* backend, Model* model, const EngineOptions& options,
-                                                EngineObserver* observer);
+  // INVALID_ARGUMENT names the option. `backend`, the models and `observer` (may be nullptr) must outlive the
+  // engine.
+  static Result<std::unique_ptr<Engine>> Create(Backend& backend, const EngineModels& models,
+                                                const EngineOptions& options, EngineObserver* observer);
   ~Engine();  // aborts what still runs
 
   // Takes all of `requests` or none (one call's prompts and choices). Any thread. RESOURCE_EXHAUSTED when the

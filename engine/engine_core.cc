@@ -6,8 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "engine/decoding/plain.h"
-#include "engine/decoding/verifier.h"
+#include "models/recycle_module.h"
 
 namespace reprise {
 namespace {
@@ -33,16 +32,32 @@ Status CheckOptions(const EngineOptions& options) {
   return require(options.max_queued_requests > 0, "max_queued_requests must be at least 1");
 }
 
+// Of target, recycle module and draft, in that order.
+std::vector<KvGeometry> LayerGeometries(const EngineModels& models) {
+  std::vector<KvGeometry> layers(static_cast<std::size_t>(models.target->num_layers()),
+                                 models.target->kv_geometry());
+  const auto add = [&](const auto* model) {
+    if (model != nullptr) {
+      layers.insert(layers.end(), static_cast<std::size_t>(model->num_layers()), model->kv_geometry());
+    }
+  };
+  add(models.recycle);
+  add(models.draft);
+  return layers;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder& decoder,
+Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const EngineModels& models,
                                                        const EngineOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
-  const ModelConfig& model = decoder.config();
-  KvGeometry geometry = decoder.kv_geometry();
-  geometry.block_size = options.block_size;
-  geometry.type = options.kv_type;
-  const std::size_t block_bytes = KvCache::BlockBytes(geometry, model.num_layers);
+  const ModelConfig& model = models.target->config();
+  std::vector<KvGeometry> layers = LayerGeometries(models);
+  for (KvGeometry& geometry : layers) {
+    geometry.block_size = options.block_size;
+    geometry.type = options.kv_type;
+  }
+  const std::size_t block_bytes = KvCache::BlockBytes(layers);
   const std::uint64_t wanted_len = options.max_model_len > 0 ? options.max_model_len : model.max_position;
   if (wanted_len > static_cast<std::uint64_t>(model.max_position)) {
     return InvalidArgument("max_model_len " + std::to_string(wanted_len) +
@@ -58,7 +73,7 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder
                              " is less than one block (" + FormatBytes(block_bytes) + " for " +
                              std::to_string(options.block_size) + " tokens)");
   }
-  geometry.num_blocks = static_cast<int>(num_blocks);
+  for (KvGeometry& geometry : layers) geometry.num_blocks = static_cast<int>(num_blocks);
   const std::uint64_t pool_tokens = num_blocks * options.block_size;
   if (options.max_model_len > 0 && pool_tokens < wanted_len) {
     return ResourceExhausted("a KV cache of " + FormatBytes(options.kv_cache_bytes) + " holds " +
@@ -67,20 +82,28 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder
                              FormatBytes((wanted_len / options.block_size + 1) * block_bytes));
   }
   SchedulerConfig config;
-  config.num_blocks = geometry.num_blocks;
+  config.num_blocks = static_cast<int>(num_blocks);
   config.block_size = options.block_size;
   config.max_num_seqs = options.max_num_seqs;
   config.max_num_batched_tokens = options.max_num_batched_tokens;
-  config.max_num_logit_rows =
-      std::max(options.max_num_seqs, options.max_num_logit_rows > 0 ? options.max_num_logit_rows : 64);
+  // By default room for a drafted token of every sequence.
+  config.max_num_logit_rows = options.max_num_logit_rows > 0
+                                  ? std::max(options.max_num_seqs, options.max_num_logit_rows)
+                                  : std::max(64, 2 * options.max_num_seqs);
   config.max_model_len = static_cast<int>(std::min(wanted_len, pool_tokens));
   config.enable_prefix_cache = options.enable_prefix_cache;
   if (pool_tokens < wanted_len) {
     LogWarning("the KV cache is smaller than one full context: max_model_len reduced",
                {{"max_model_len", config.max_model_len}, {"model_context", model.max_position}});
   }
-  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, geometry, model.num_layers, options.poison_kv));
-  RETURN_IF_ERROR(decoder.Reserve(config.max_num_batched_tokens, config.max_num_logit_rows));
+  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, layers, options.poison_kv));
+  RETURN_IF_ERROR(models.target->Reserve(config.max_num_batched_tokens, config.max_num_logit_rows));
+  if (models.recycle != nullptr) {
+    RETURN_IF_ERROR(models.recycle->Reserve(config.max_num_batched_tokens, config.max_num_seqs));
+  }
+  if (models.draft != nullptr) {
+    RETURN_IF_ERROR(models.draft->Reserve(config.max_num_batched_tokens, config.max_num_seqs));
+  }
   EngineInfo info;
   info.max_model_len = config.max_model_len;
   info.block_size = config.block_size;
@@ -88,20 +111,25 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, Decoder
   info.max_num_seqs = config.max_num_seqs;
   info.backend = backend.name();
   info.kv_cache_bytes = kv.bytes();
-  return std::unique_ptr<EngineCore>(new EngineCore(backend, decoder, config, std::move(kv), info));
+  if (models.recycle != nullptr) info.proposers.push_back(ProposerKind::kRecycle);
+  if (models.draft != nullptr) info.proposers.push_back(ProposerKind::kDraftModel);
+  info.proposers.push_back(ProposerKind::kPromptLookup);
+  return std::unique_ptr<EngineCore>(
+      new EngineCore(backend, models, config, std::move(kv), info, options.profile));
 }
 
-EngineCore::EngineCore(Backend& backend, Decoder& decoder, const SchedulerConfig& config, KvCache kv,
-                       const EngineInfo& info)
+EngineCore::EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config,
+                       KvCache kv, const EngineInfo& info, bool profile)
     : backend_(backend),
-      decoder_(decoder),
+      decoder_(*models.target),
       scheduler_(config),
       kv_(std::move(kv)),
+      target_kv_(kv_.layers().first(static_cast<std::size_t>(decoder_.num_layers()))),
       info_(info),
       builder_(config.block_size, config.max_num_batched_tokens, config.max_num_seqs,
                config.max_num_logit_rows, config.max_model_len / config.block_size + 1),
-      proposer_(std::make_unique<PlainProposer>()),
-      samplers_(static_cast<std::size_t>(backend.num_threads())) {}
+      drafting_(Drafting::Create(backend, models, kv_, scheduler_, profile)),
+      verifiers_(static_cast<std::size_t>(backend.num_threads())) {}
 
 Status EngineCore::Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream) {
   RETURN_IF_ERROR(scheduler_.Admit(request));
@@ -123,7 +151,7 @@ void EngineCore::End(std::unordered_map<RequestId, Live>::iterator it, FinishRea
   Live& live = it->second;
   if (live.has_deadline) deadlines_.erase(live.deadline);
   live.stats.finished = now;
-  proposer_->Forget(it->first);
+  drafting_->Forget(it->first);
   if (observer_ != nullptr) observer_->OnFinished(live.stream->request(), live.stats, reason);
   const std::shared_ptr<TokenStream> stream = std::move(live.stream);
   const RequestStats stats = live.stats;
@@ -153,12 +181,21 @@ double EngineCore::kv_usage() const {
   return static_cast<double>(pool.num_used()) / static_cast<double>(pool.num_total());
 }
 
-void EngineCore::ProposeDrafts(BatchPlan* plan) {
-  wanted_drafts_.assign(plan->items.size(), proposer_->max_tokens());
-  scheduler_.ReserveDrafts(plan, wanted_drafts_);
-  drafts_.resize(plan->items.size());
-  for (Draft& draft : drafts_) draft.tokens.clear();
-  proposer_->Propose(*plan, drafts_);
+void EngineCore::BeginItems(const BatchPlan& plan, TimePoint now) {
+  step_live_.clear();
+  penalties_.clear();
+  for (const ScheduledSequence& item : plan.items) {
+    const auto it = live_.find(item.sequence->request->id);
+    REPRISE_CHECK(it != live_.end());
+    Live& live = it->second;
+    if (live.stats.scheduled == TimePoint{}) {
+      live.stats.scheduled = now;
+      live.stats.num_cached_tokens = item.sequence->num_cached_prompt_tokens;
+    }
+    step_live_.push_back(&live);
+    penalties_.push_back(&live.penalties);
+  }
+  if (drafts_.size() < plan.items.size()) drafts_.resize(plan.items.size());
 }
 
 Result<bool> EngineCore::Step(EngineObserver* observer) {
@@ -166,34 +203,26 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   const TimePoint start = Clock::now();
   BatchPlan plan = scheduler_.Plan();
   if (plan.empty()) return false;
-  step_live_.clear();
-  for (const ScheduledSequence& item : plan.items) {
-    const auto it = live_.find(item.sequence->request->id);
-    REPRISE_CHECK(it != live_.end());
-    if (it->second.stats.scheduled == TimePoint{}) {
-      it->second.stats.scheduled = start;
-      it->second.stats.num_cached_tokens = item.sequence->num_cached_prompt_tokens;
-    }
-    step_live_.push_back(&it->second);
-  }
-  ProposeDrafts(&plan);
-  const BatchView batch = builder_.Build(plan, drafts_);
+  BeginItems(plan, start);
+  const std::span<Draft> drafts = std::span(drafts_).first(plan.items.size());
+  drafting_->MakeDrafts(scheduler_, &plan, penalties_, drafts);
+  const BatchView batch = builder_.Build(plan, drafts);
   const TimePoint planned = Clock::now();
-  const Decoder::Output output = decoder_.Forward(batch, kv_.layers());
+  const Decoder::Output output = decoder_.Forward(batch, target_kv_);
   if (Status status = backend_.Synchronize(); !status.ok()) {
     AbortAll(FinishReason::kError, status);
     return status;
   }
   const TimePoint ran = Clock::now();
   VerifyAll(plan, backend_.ToHost(output.logits));
-  proposer_->Observe(plan, accepted_, output);
   const TimePoint sampled = Clock::now();
+  drafting_->Observe({plan, batch, accepted_, output}, drafts, Seconds(planned, ran), Seconds(ran, sampled));
   StepStats stats;
   for (const ScheduledSequence& item : plan.items) {
     stats.num_prompt_tokens +=
         std::clamp(item.sequence->num_prompt_tokens() - item.sequence->num_computed, 0, item.num_tokens);
   }
-  CommitAndPublish(plan, sampled);
+  Commit(plan, sampled);
   if (observer != nullptr) {
     stats.plan_seconds = Seconds(start, planned);
     stats.forward_seconds = Seconds(planned, ran);
@@ -208,8 +237,13 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
     stats.prefix_queries = plan.prefix_queries;
     stats.prefix_hits = plan.prefix_hits;
     stats.emissions = emissions_;
+    for (int m = 0; m < kNumMethods; ++m) {
+      stats.goodput[static_cast<std::size_t>(m)] = drafting_->Goodput(static_cast<DecodingMethod>(m));
+    }
+    // Before anybody gets the tokens: who has them finds them counted.
     observer->OnStep(stats);
   }
+  Publish(plan, sampled);
   return true;
 }
 
@@ -229,10 +263,12 @@ void EngineCore::VerifyAll(const BatchPlan& plan, ConstMatrixView logits) {
       if (item.sequence->request->prompt_logprobs >= 0)
         CollectPromptLogprobs(item, logits, row_start[i], live);
       if (!item.reaches_end || item.sequence->request->max_tokens == 0) continue;
-      const int rows = 1 + static_cast<int>(drafts_[i].tokens.size());
+      // The last ones; of an unverified draft only the very last may be there.
+      const int rows =
+          std::min(1 + static_cast<int>(drafts_[i].tokens.size()), row_start[i + 1] - row_start[i]);
       const ConstMatrixView own{logits.row(row_start[i + 1] - rows), rows, logits.columns, logits.stride};
-      item_status_[i] = VerifyDraft(*item.sequence, drafts_[i], own, live.penalties,
-                                    samplers_[static_cast<std::size_t>(thread)], &generated_[i]);
+      item_status_[i] = verifiers_[static_cast<std::size_t>(thread)].Verify(*item.sequence, drafts_[i], own,
+                                                                            live.penalties, &generated_[i]);
       // A failed item ends right after the commit; until then any token keeps the bookkeeping consistent.
       if (!item_status_[i].ok()) generated_[i].assign(1, GeneratedToken{});
       for (const GeneratedToken& token : generated_[i]) accepted_[i].tokens.push_back(token.token);
@@ -258,11 +294,10 @@ void EngineCore::CollectPromptLogprobs(const ScheduledSequence& item, ConstMatri
   }
 }
 
-void EngineCore::CommitAndPublish(const BatchPlan& plan, TimePoint now) {
-  const std::vector<CommitOutcome> outcomes = scheduler_.Commit(plan, accepted_);
+void EngineCore::Commit(const BatchPlan& plan, TimePoint now) {
+  outcomes_ = scheduler_.Commit(plan, accepted_);
   emissions_.clear();
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
-    const CommitOutcome& outcome = outcomes[i];
     Live& live = *step_live_[i];
     const Request& request = live.stream->request();
     live.stats.num_preemptions = plan.items[i].sequence->num_preemptions;
@@ -271,31 +306,52 @@ void EngineCore::CommitAndPublish(const BatchPlan& plan, TimePoint now) {
       live.stream->PushPrompt(std::move(live.prompt_logprobs));
       live.prompt_published = true;
     }
+    if (item_status_[i].ok() && outcomes_[i].num_kept > 0) CommitTokens(i, outcomes_[i].num_kept, now);
+  }
+}
+
+void EngineCore::CommitTokens(std::size_t item, int num_kept, TimePoint now) {
+  Live& live = *step_live_[item];
+  RequestStats& stats = live.stats;
+  const Route& route = drafting_->route(item);
+  StepStats::Emission emission;
+  emission.num_tokens = num_kept;
+  emission.first = stats.num_generated_tokens == 0;
+  emission.seconds = Seconds(emission.first ? live.stream->request().arrival : live.last_emission, now);
+  emission.proposer = route.proposer;
+  emission.method = route.proposer ? MethodOf(*route.proposer) : DecodingMethod::kPlain;
+  emission.reason = route.reason;
+  emission.num_drafted = static_cast<int>(drafts_[item].tokens.size());
+  emission.num_accepted = std::min(num_kept, static_cast<int>(accepted_[item].tokens.size()) - 1);
+  for (int k = 0; k < num_kept; ++k) {
+    live.penalties.Append(generated_[item][k].token);
+    live.stream->Push(std::move(generated_[item][k]));
+  }
+  if (emission.first) stats.first_token = now;
+  live.last_emission = now;
+  stats.num_generated_tokens += num_kept;
+  ++stats.num_passes;
+  stats.num_draft_steps += emission.num_drafted > 0;
+  stats.num_draft_tokens += emission.num_drafted;
+  stats.num_accepted_draft_tokens += emission.num_accepted;
+  if (emission.num_drafted > 0) ++stats.acceptance_histogram[static_cast<std::size_t>(emission.num_accepted)];
+  stats.tokens_by_method[static_cast<std::size_t>(emission.method)] += num_kept;
+  const std::size_t who = route.proposer ? static_cast<std::size_t>(*route.proposer) : kNumProposers;
+  ++stats.routes[who][static_cast<std::size_t>(route.reason)];
+  const auto most = std::ranges::max_element(stats.tokens_by_method);
+  stats.method = static_cast<DecodingMethod>(most - stats.tokens_by_method.begin());
+  emissions_.push_back(emission);
+}
+
+void EngineCore::Publish(const BatchPlan& plan, TimePoint now) {
+  for (std::size_t i = 0; i < plan.items.size(); ++i) {
+    Live& live = *step_live_[i];
+    const RequestId id = live.stream->request().id;
     if (!item_status_[i].ok()) {
-      scheduler_.Finish(request.id);
-      End(live_.find(request.id), FinishReason::kError, item_status_[i], now);
-      continue;
-    }
-    for (int k = 0; k < outcome.num_kept; ++k) {
-      live.penalties.Append(generated_[i][k].token);
-      live.stream->Push(std::move(generated_[i][k]));
-    }
-    if (outcome.num_kept > 0) {
-      const bool first = live.stats.num_generated_tokens == 0;
-      emissions_.push_back({outcome.num_kept, first,
-                            Seconds(first ? request.arrival : live.last_emission, now), proposer_->method()});
-      if (first) live.stats.first_token = now;
-      live.last_emission = now;
-      live.stats.num_generated_tokens += outcome.num_kept;
-      ++live.stats.num_passes;
-      const int drafted = static_cast<int>(drafts_[i].tokens.size());
-      live.stats.num_draft_steps += drafted > 0;
-      live.stats.num_draft_tokens += drafted;
-      live.stats.num_accepted_draft_tokens +=
-          std::min(outcome.num_kept, static_cast<int>(accepted_[i].tokens.size()) - 1);
-    }
-    if (outcome.finish_reason != FinishReason::kNone) {
-      End(live_.find(request.id), outcome.finish_reason, OkStatus(), now);
+      scheduler_.Finish(id);
+      End(live_.find(id), FinishReason::kError, item_status_[i], now);
+    } else if (outcomes_[i].finish_reason != FinishReason::kNone) {
+      End(live_.find(id), outcomes_[i].finish_reason, OkStatus(), now);
     } else {
       live.stream->Publish();
     }

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "engine/batch_builder.h"
-#include "engine/decoding/proposer.h"
+#include "engine/decoding/drafting.h"
+#include "engine/decoding/verifier.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/logits_processor.h"
-#include "engine/sampler.h"
 #include "engine/token_stream.h"
 #include "models/model.h"
 #include "scheduler/scheduler.h"
@@ -22,7 +22,7 @@ namespace reprise {
 class EngineCore {
  public:
   // As Engine::Create.
-  static Result<std::unique_ptr<EngineCore>> Create(Backend& backend, Decoder& decoder,
+  static Result<std::unique_ptr<EngineCore>> Create(Backend& backend, const EngineModels& models,
                                                     const EngineOptions& options);
 
   // Hands the request to the scheduler; its tokens will go to `stream`. INVALID_ARGUMENT when it can never
@@ -59,14 +59,18 @@ class EngineCore {
     TimePoint last_emission = {};
   };
 
-  EngineCore(Backend& backend, Decoder& decoder, const SchedulerConfig& config, KvCache kv,
-             const EngineInfo& info);
+  EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, KvCache kv,
+             const EngineInfo& info, bool profile);
 
-  void ProposeDrafts(BatchPlan* plan);
+  void BeginItems(const BatchPlan& plan, TimePoint now);
   void VerifyAll(const BatchPlan& plan, ConstMatrixView logits);
   void CollectPromptLogprobs(const ScheduledSequence& item, ConstMatrixView logits, int first_row,
                              Live& live);
-  void CommitAndPublish(const BatchPlan& plan, TimePoint now);
+  // Commits, and hands each stream its tokens; nobody is told yet.
+  void Commit(const BatchPlan& plan, TimePoint now);
+  void CommitTokens(std::size_t item, int num_kept, TimePoint now);
+  // Tells the streams, and ends those that are done.
+  void Publish(const BatchPlan& plan, TimePoint now);
   void End(std::unordered_map<RequestId, Live>::iterator it, FinishReason reason, const Status& status,
            TimePoint now);
 
@@ -74,17 +78,19 @@ class EngineCore {
   Decoder& decoder_;
   Scheduler scheduler_;
   KvCache kv_;
+  std::span<const KvLayer> target_kv_;  // the target's layers of kv_
   EngineInfo info_;
   BatchBuilder builder_;
-  std::unique_ptr<Proposer> proposer_;
-  std::vector<Sampler> samplers_;  // one per host thread
+  std::unique_ptr<Drafting> drafting_;
+  std::vector<Verifier> verifiers_;  // one per host thread
 
   std::unordered_map<RequestId, Live> live_;
   std::multimap<TimePoint, RequestId> deadlines_;
 
   // Scratch of one step, kept to avoid allocation.
-  std::vector<int> wanted_drafts_;
-  std::vector<Draft> drafts_;
+  std::vector<Draft> drafts_;                           // per item; may be longer: entries are reused
+  std::vector<PenaltyState*> penalties_;                // per item
+  std::vector<CommitOutcome> outcomes_;                 // per item
   std::vector<Live*> step_live_;                        // per item
   std::vector<std::vector<GeneratedToken>> generated_;  // per item
   std::vector<AcceptedTokens> accepted_;

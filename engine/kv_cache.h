@@ -15,13 +15,11 @@ namespace reprise {
 class KvCache {
  public:
   // Bytes of one block across all layers, keys and values.
-  static std::size_t BlockBytes(const KvGeometry& geometry, int num_layers) {
-    return 2 * geometry.block_bytes() * static_cast<std::size_t>(num_layers);
-  }
+  static std::size_t BlockBytes(std::span<const KvGeometry> layers);
 
-  // geometry.num_blocks is set by the caller. RESOURCE_EXHAUSTED with the size. With `poison`, filled with
-  // NaN.
-  static Result<KvCache> Allocate(Backend& backend, const KvGeometry& geometry, int num_layers, bool poison);
+  // One geometry per layer, all with the same number of blocks and block size, set by the caller.
+  // RESOURCE_EXHAUSTED with the size. With `poison`, filled with NaN.
+  static Result<KvCache> Allocate(Backend& backend, std::span<const KvGeometry> layers, bool poison);
 
   std::span<const KvLayer> layers() const { return layers_; }
   std::size_t bytes() const { return memory_->bytes(); }

@@ -25,22 +25,25 @@ constexpr float kMaxGumbel = 16.7f;
 
 }  // namespace
 
-TokenId SampleGumbel(std::span<const float> logits, float inverse_temperature, std::uint64_t stream) {
-  TokenId best = ArgMax(logits);
-  if (best < 0) return -1;
-  float best_value = logits[static_cast<std::size_t>(best)] * inverse_temperature + GumbelNoise(stream, best);
+TokenId SampleGumbel(std::span<const float> logits, float inverse_temperature, std::uint64_t stream,
+                     std::span<const TokenId> ids) {
+  const TokenId likeliest = ArgMax(logits);
+  if (likeliest < 0) return -1;
+  const auto id = [ids](std::size_t i) { return ids.empty() ? static_cast<TokenId>(i) : ids[i]; };
+  auto best = static_cast<std::size_t>(likeliest);
+  float best_value = logits[best] * inverse_temperature + GumbelNoise(stream, id(best));
   for (std::size_t i = 0; i < logits.size(); ++i) {
     const float value = logits[i] * inverse_temperature;
     if (!(value + kMaxGumbel >= best_value)) continue;  // also NaN
-    const auto token = static_cast<TokenId>(i);
+    const TokenId token = id(i);
     if (value + GumbelBound(UniformNoise(stream, token)) < best_value) continue;
     const float noisy = value + GumbelNoise(stream, token);
-    if (noisy > best_value || (noisy == best_value && token < best)) {
+    if (noisy > best_value || (noisy == best_value && i < best)) {
       best_value = noisy;
-      best = token;
+      best = i;
     }
   }
-  return best;
+  return id(best);
 }
 
 TokenId SampleGumbel(std::span<const Candidate> candidates, std::uint64_t stream) {

@@ -2,6 +2,7 @@
 // waits for the reader: there is room for every token the request may get.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "engine/route.h"
 #include "scheduler/request.h"
 
 namespace reprise {
@@ -38,12 +40,17 @@ struct RequestStats {
   int num_generated_tokens = 0;
   int num_preemptions = 0;
   DecodingMethod method = DecodingMethod::kPlain;  // the one used most
-  int num_passes = 0;                              // steps that gave this request at least one token
+  int num_passes = 0;                              // of the target, that gave this request at least one token
   std::uint64_t seed = 0;                          // the noise seed used, also when it was drawn
   // Drafting, summed over steps.
   int num_draft_steps = 0;
   int num_draft_tokens = 0;
   int num_accepted_draft_tokens = 0;
+  // [k]: steps whose draft stood in its first k tokens and no more.
+  std::array<int, kMaxDraftTokens + 1> acceptance_histogram = {};
+  std::array<int, kNumMethods> tokens_by_method = {};  // by DecodingMethod
+  // Steps by who drafted (ProposerKind; the last for plain) and why.
+  std::array<std::array<int, kNumRouteReasons>, kNumProposers + 1> routes = {};
 };
 
 // Everything that became available since the last Take.

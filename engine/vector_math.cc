@@ -50,7 +50,11 @@ std::size_t IndexOfMax(std::span<const float> values) {
   return values.size();
 }
 
-double SumExp(std::span<const float> values, float scale, float max) {
+namespace {
+
+// Sums exp(values[i] * scale - max); visit(i, term) may keep the terms.
+template <typename Visit>
+double SumExpVisiting(std::span<const float> values, float scale, float max, Visit visit) {
   double total = 0;
   float lanes[kLanes] = {};
   std::size_t i = 0;
@@ -59,15 +63,33 @@ double SumExp(std::span<const float> values, float scale, float max) {
     const std::size_t chunk =
         i + 2048 * kLanes < values.size() ? i + 2048 * kLanes : values.size() - kLanes + 1;
     for (; i < chunk; i += kLanes) {
-      for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += ExpNonPositive(values[i + j] * scale - max);
+      for (std::size_t j = 0; j < kLanes; ++j) {
+        const float term = ExpNonPositive(values[i + j] * scale - max);
+        lanes[j] += term;
+        visit(i + j, term);
+      }
     }
     for (float& lane : lanes) {
       total += lane;
       lane = 0;
     }
   }
-  for (; i < values.size(); ++i) total += ExpNonPositive(values[i] * scale - max);
+  for (; i < values.size(); ++i) {
+    const float term = ExpNonPositive(values[i] * scale - max);
+    total += term;
+    visit(i, term);
+  }
   return total;
+}
+
+}  // namespace
+
+double SumExp(std::span<const float> values, float scale, float max) {
+  return SumExpVisiting(values, scale, max, [](std::size_t, float) {});
+}
+
+double ExpWeights(std::span<const float> values, float scale, float max, std::span<float> out) {
+  return SumExpVisiting(values, scale, max, [out](std::size_t i, float term) { out[i] = term; });
 }
 
 }  // namespace reprise

@@ -14,4 +14,7 @@ std::size_t IndexOfMax(std::span<const float> values);
 // Sum over i of exp(values[i] * scale - max); NaN and -infinity count as zero. Relative error below 1e-6.
 double SumExp(std::span<const float> values, float scale, float max);
 
+// The same, and out[i] = exp(values[i] * scale - max). out has values.size() elements.
+double ExpWeights(std::span<const float> values, float scale, float max, std::span<float> out);
+
 }  // namespace reprise

@@ -17,33 +17,36 @@ enum class TensorRole {
   kPositionEmbedding,  // [position_rows, D]: OPT
   kInputRotation,   // [norm_dim, embedding_width], F32: Q_0 of a sliced model; the decoder has no use for it
   kOutputRotation,  // [norm_dim, D], F32: Q_L, likewise
-  kFinalNorm,       // [D]
-  kFinalNormBias,   // [D]
-  kHeadBias,        // [V]
-  kHead,            // [V, D]; absent when tied to the embedding
-  kAttentionNorm,   // [D]; this and all below: one a layer
-  kAttentionNormBias,    // [D]
-  kQuery,                // [Hq d, D]
-  kKey,                  // [Hkv d, D]
-  kValue,                // [Hkv d, D]
-  kQueryBias,            // [Hq d]
-  kKeyBias,              // [Hkv d]
-  kValueBias,            // [Hkv d]
-  kAttentionOutput,      // [D, Hq d]
-  kAttentionOutputBias,  // [D]
-  kQueryNorm,            // [d]
-  kKeyNorm,              // [d]
-  kAttentionShortcut,    // [mid width (parallel: out width), in width]: sliced
-  kMlpNorm,              // [D]
-  kMlpNormBias,          // [D]
-  kGate,                 // [F, D]
-  kUp,                   // [F, D]; fc1 where there is no gate
-  kUpBias,               // [F]
-  kDown,                 // [D, F]
-  kDownBias,             // [D]
-  kMlpShortcut,          // [out width, mid width]: sliced
+  kRecycleHiddenNorm,       // [D]; this and the next two: recycle modules only
+  kRecycleEmbeddingNorm,    // [D]
+  kRecycleInputProjection,  // [D, 2D]
+  kFinalNorm,               // [D]
+  kFinalNormBias,           // [D]
+  kHeadBias,                // [V]
+  kHead,                    // [V, D]; absent when tied to the embedding
+  kAttentionNorm,           // [D]; this and all below: one a layer
+  kAttentionNormBias,       // [D]
+  kQuery,                   // [Hq d, D]
+  kKey,                     // [Hkv d, D]
+  kValue,                   // [Hkv d, D]
+  kQueryBias,               // [Hq d]
+  kKeyBias,                 // [Hkv d]
+  kValueBias,               // [Hkv d]
+  kAttentionOutput,         // [D, Hq d]
+  kAttentionOutputBias,     // [D]
+  kQueryNorm,               // [d]
+  kKeyNorm,                 // [d]
+  kAttentionShortcut,       // [mid width (parallel: out width), in width]: sliced
+  kMlpNorm,                 // [D]
+  kMlpNormBias,             // [D]
+  kGate,                    // [F, D]
+  kUp,                      // [F, D]; fc1 where there is no gate
+  kUpBias,                  // [F]
+  kDown,                    // [D, F]
+  kDownBias,                // [D]
+  kMlpShortcut,             // [out width, mid width]: sliced
 };
-inline constexpr int kNumTensorRoles = 29;
+inline constexpr int kNumTensorRoles = 32;
 
 // Whether there is one such tensor in each layer.
 constexpr bool IsPerLayer(TensorRole role) {

@@ -15,6 +15,7 @@ std::optional<BlockId> BlockPool::Allocate() {
   if (num_free_ == 0) return std::nullopt;
   const BlockId block = At(ListEmpty(blank_list()) ? cached_list() : blank_list()).next;
   Retain(block);
+  ++At(block).generation;
   return block;
 }
 

@@ -1,6 +1,7 @@
 // The KV cache's physical blocks: who is referenced, who is free, and which free one to use next.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -30,6 +31,9 @@ class BlockPool {
   void SetCached(BlockId block, bool cached);
 
   int ref_count(BlockId block) const { return At(block).ref_count; }
+  // How often the block was handed out by Allocate: names its content, so that what others have noted about a
+  // block can be told from what they noted about an earlier content.
+  std::uint32_t generation(BlockId block) const { return At(block).generation; }
   bool cached(BlockId block) const { return At(block).cached; }
   int num_total() const { return num_blocks_; }
   int num_free() const { return num_free_; }
@@ -42,6 +46,7 @@ class BlockPool {
     BlockId previous = -1;
     BlockId next = -1;
     int ref_count = 0;
+    std::uint32_t generation = 0;
     bool cached = false;
   };
 

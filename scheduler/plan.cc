@@ -207,7 +207,7 @@ void Scheduler::ReserveDrafts(BatchPlan* plan, std::span<const int> wanted) {
     Sequence* sequence = item.sequence;
     const int num_tokens = static_cast<int>(sequence->tokens.size());
     // A draft of k gives up to k + 1 tokens; more than are still wanted would be thrown away.
-    const int useful = sequence->request->max_tokens - sequence->num_generated() - 1;
+    const int useful = MaxDraftTokens(*sequence);
     const int length = std::min({wanted[i], useful, plan->token_budget_left, RowsLeft(*plan),
                                  blocks_.MaxTokens(*sequence) - num_tokens});
     if (length <= 0) continue;

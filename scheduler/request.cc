@@ -18,6 +18,18 @@ std::string_view DecodingMethodName(DecodingMethod method) {
   REPRISE_CHECK(false);
 }
 
+std::string_view ProposerName(ProposerKind kind) {
+  switch (kind) {
+    case ProposerKind::kRecycle:
+      return "recycle";
+    case ProposerKind::kDraftModel:
+      return "draft_model";
+    case ProposerKind::kPromptLookup:
+      return "prompt_lookup";
+  }
+  REPRISE_CHECK(false);
+}
+
 std::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {
     case FinishReason::kNone:

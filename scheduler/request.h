@@ -34,7 +34,16 @@ struct SamplingParams {
 };
 
 enum class DecodingMethod : std::uint8_t { kAuto, kPlain, kRecycle, kSpeculative };
+inline constexpr int kNumMethods = 4;
 std::string_view DecodingMethodName(DecodingMethod method);  // "auto", "plain", "recycle", "speculative"
+
+// Who guesses tokens. The recycle method has one proposer, the speculative method two.
+enum class ProposerKind : std::uint8_t { kRecycle, kDraftModel, kPromptLookup };
+inline constexpr int kNumProposers = 3;
+std::string_view ProposerName(ProposerKind kind);  // "recycle", "draft_model", "prompt_lookup"
+constexpr DecodingMethod MethodOf(ProposerKind kind) {
+  return kind == ProposerKind::kRecycle ? DecodingMethod::kRecycle : DecodingMethod::kSpeculative;
+}
 
 enum class FinishReason : std::uint8_t {
   kNone,     // still running
@@ -60,6 +69,12 @@ struct Request {
   // cache.
   int prompt_logprobs = -1;
   DecodingMethod decoding = DecodingMethod::kAuto;
+  std::optional<ProposerKind> proposer;  // only this one may draft; else any that belongs to the method
+  // Longest draft; unset: the method's own choice. [0, kMaxDraftTokens]; 0 never drafts.
+  std::optional<int> max_draft_tokens;
+  // 1: lossless. Below, drafted tokens are accepted more readily (engine/decoding/rule.h); 0 with recycle is
+  // RecycleGPT's own alternation, without verification. [0, 1]
+  float lenience = 1.0f;
   int priority = 0;          // lower first
   RequestId group = 0;       // id of choice 0; the others share its prompt
   std::uint32_t choice = 0;  // index among n

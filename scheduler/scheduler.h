@@ -88,6 +88,12 @@ class Scheduler {
   // may shorten, never preempts. Sets num_draft_tokens.
   void ReserveDrafts(BatchPlan* plan, std::span<const int> wanted);
 
+  // The longest draft whose tokens could still be kept: within the request's max_tokens and max_model_len.
+  // (Admit has seen to it that the first implies the second.)
+  static int MaxDraftTokens(const Sequence& sequence) {
+    return sequence.request->max_tokens - sequence.num_generated() - 1;
+  }
+
   // Records the step's outcome: advances num_computed, appends accepted tokens up to a stop token (not before
   // min_tokens) or max_tokens, which Admit has kept within max_model_len, frees slots of rejected drafts,
   // caches full blocks of committed tokens, ends what is finished. Sequence pointers of ended items stay

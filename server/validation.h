@@ -20,7 +20,6 @@ inline constexpr int kMaxChoices = 128;
 inline constexpr int kMaxLogprobs = 20;
 inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopTokenIds = 1024;
-inline constexpr int kMaxDraftTokens = 16;
 
 // What the answer depends on besides the request.
 struct ValidationContext {

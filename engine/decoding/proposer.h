@@ -1,11 +1,14 @@
 // Where decoding methods plug in. A proposer guesses tokens that may follow; the verifier decides which of
-// them stand. Plain decoding is the proposer whose drafts are empty, so the step loop has no special case for
+// them stand. Plain decoding is a sequence that nobody drafts for, so the step loop has no special case for
 // it.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "engine/decoding/distribution.h"
+#include "engine/logits_processor.h"
+#include "kernels/batch_view.h"
 #include "models/decoder.h"
 #include "scheduler/scheduler.h"
 
@@ -14,6 +17,37 @@ namespace reprise {
 // Drafted tokens of one scheduled sequence, in order; empty for plain decoding.
 struct Draft {
   std::vector<TokenId> tokens;
+  // Under VerificationRule::kRejection: what each token was drawn from. May be longer than `tokens`: entries
+  // are reused.
+  std::vector<TokenDistribution> distributions;
+  ProposerKind proposer = ProposerKind::kRecycle;
+  bool unverified = false;  // taken as they are: RecycleGPT's own alternation
+
+  void Clear() {
+    tokens.clear();
+    unverified = false;
+  }
+  TokenDistribution& DistributionOfNext() {
+    if (distributions.size() <= tokens.size()) distributions.resize(tokens.size() + 1);
+    return distributions[tokens.size()];
+  }
+};
+
+// One sequence that a proposer is asked to draft for. The sequence has exactly one token that is not in the
+// cache, and slots for `num_tokens` more behind it.
+struct DraftRequest {
+  const Sequence* sequence = nullptr;
+  PenaltyState* penalties = nullptr;  // of the committed tokens; as before on return
+  int num_tokens = 0;                 // at most that many
+  Draft* draft = nullptr;             // cleared
+};
+
+// What became of a step, before the scheduler commits it. Views live during the call.
+struct StepOutcome {
+  const BatchPlan& plan;
+  const BatchView& batch;                    // sequence i is item i
+  std::span<const AcceptedTokens> accepted;  // per item
+  const Decoder::Output& output;
 };
 
 // Engine thread only.
@@ -21,14 +55,14 @@ class Proposer {
  public:
   virtual ~Proposer() = default;
 
-  virtual DecodingMethod method() const = 0;
-  // Longest draft it can make; slots for that many are asked of the scheduler.
+  virtual ProposerKind kind() const = 0;
+  // Longest draft it makes.
   virtual int max_tokens() const = 0;
-  // Fills drafts[i], at most plan.items[i].num_draft_tokens tokens. `drafts` has one cleared entry per item.
-  virtual void Propose(const BatchPlan& plan, std::span<Draft> drafts) = 0;
-  // After verification, before the scheduler commits: what stands, and the step's hidden states.
-  virtual void Observe(const BatchPlan& plan, std::span<const AcceptedTokens> accepted,
-                       const Decoder::Output& output) = 0;
+  // Whether it would have anything to say now: false for a prompt look-up that finds nothing.
+  virtual bool CanPropose(const Sequence& sequence) = 0;
+  // Fills the drafts, maybe with fewer tokens than asked for.
+  virtual void Propose(std::span<const DraftRequest> requests) = 0;
+  virtual void Observe(const StepOutcome& outcome) = 0;
   // The request has ended.
   virtual void Forget(RequestId id) = 0;
 };

@@ -48,6 +48,9 @@ class Checkpoint {
   // such tensors are not in tensors(). Empty for every other name. Files may carry them unused, so Open does
   // not refuse them.
   virtual std::string_view UnsupportedType(std::string_view name) const = 0;
+  // A one-dimensional tensor of 32- or 64-bit signed integers (a vocabulary map); such tensors are not in
+  // tensors() either. NOT_FOUND when there is none of that name, DATA_LOSS for another type or shape.
+  virtual Result<std::vector<std::int64_t>> Integers(std::string_view name) const = 0;
   // Tells the kernel the mapped pages can go (the weights have been packed).
   virtual void ReleasePages() const = 0;
 };

@@ -378,4 +378,8 @@ std::string_view GgufFile::UnsupportedType(std::string_view name) const {
   return found != contents_.unsupported.end() ? std::string_view(found->second) : std::string_view();
 }
 
+Result<std::vector<std::int64_t>> GgufFile::Integers(std::string_view name) const {
+  return NotFound("there is no tensor " + Quoted(name) + " of integers: GGUF files are not read for them");
+}
+
 }  // namespace reprise

@@ -38,6 +38,7 @@ class GgufFile final : public Checkpoint {
   const std::vector<TensorInfo>& tensors() const override { return contents_.tensors; }
   const TensorInfo* Find(std::string_view name) const override;
   std::string_view UnsupportedType(std::string_view name) const override;
+  Result<std::vector<std::int64_t>> Integers(std::string_view name) const override;
   void ReleasePages() const override { file_.ReleasePages(); }
 
   // What the reader (gguf.cc) finds in the file.

@@ -13,7 +13,6 @@
 
 namespace reprise {
 
-inline constexpr int kNumMethods = 4;        // DecodingMethod
 inline constexpr int kNumFinishReasons = 6;  // FinishReason
 
 struct MetricsState {

@@ -21,7 +21,7 @@ struct Served {
     INFO(loaded.status().ToString());
     REQUIRE(loaded.ok());
     model = std::move(loaded).value();
-    auto made = Engine::Create(backend.get(), model.get(), options, nullptr);
+    auto made = Engine::Create(*backend, model->decoder(), options, nullptr);
     INFO(made.status().ToString());
     REQUIRE(made.ok());
     engine = std::move(made).value();

@@ -52,7 +52,7 @@ struct TestDaemon {
         AvailableCpuIsas().empty() ? MakeReferenceBackend() : std::move(MakeCpuBackend({1, ""})).value();
     model = std::move(Model::Load(kTinyModel, *backend)).value();
     engine =
-        std::move(Engine::Create(backend.get(), model.get(), engine_options, server->observer())).value();
+        std::move(Engine::Create(*backend, model->decoder(), engine_options, server->observer())).value();
     server->Serve(model.get(), engine.get());
   }
 

@@ -1,0 +1,44 @@
+// The distribution a request draws its next token from, after the whole pipeline of logits_processor.h: what
+// the rejection rule compares target and draft by.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/types.h"
+#include "engine/logits_processor.h"
+#include "scheduler/request.h"
+
+namespace reprise {
+
+class TokenDistribution {
+ public:
+  // All mass on one token: a draft that was not drawn, such as a prompt look-up.
+  void AssignPoint(TokenId token);
+
+  // softmax(logits / T) over what the filters leave. Requires temperature > 0. `logits` are adjusted ones
+  // (AdjustLogits). Entry i belongs to token ids[i]; `ids` ascends and outlives this distribution; empty: to
+  // token i. False when no logit is finite; the distribution is then empty. Reuses memory.
+  bool Assign(const SamplingParams& params, std::span<const float> logits, std::span<const TokenId> ids = {});
+
+  // 0 for a token that the filters exclude or that is not among the ids.
+  double Probability(TokenId token) const;
+
+  // A draw, by one uniform number of `stream` (base/noise.h).
+  TokenId Sample(std::uint64_t stream) const;
+
+  // A draw from norm(max(0, this - draft)) (Leviathan et al. 2211.17192, algorithm 1); from this distribution
+  // itself when that is zero everywhere, which rounding alone can cause.
+  TokenId SampleResidual(const TokenDistribution& draft, std::uint64_t stream) const;
+
+ private:
+  TokenId IdOf(std::size_t i) const { return ids_.empty() ? static_cast<TokenId>(i) : ids_[i]; }
+
+  std::vector<float> probabilities_;
+  std::span<const TokenId> ids_;   // of the probabilities, ascending; empty: probability i is of token i
+  std::vector<TokenId> own_ids_;   // behind ids_ when the filters left a few
+  FilteredDistribution filtered_;  // scratch
+};
+
+}  // namespace reprise

@@ -1,0 +1,124 @@
+#include "engine/decoding/draft_model.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace reprise {
+
+DraftModelProposer::DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv,
+                                       const BlockPool& pool, int vocab_size, int block_size,
+                                       int max_batch_tokens)
+    : backend_(backend),
+      decoder_(decoder),
+      kv_(kv),
+      ready_(pool),
+      block_size_(block_size),
+      max_batch_tokens_(max_batch_tokens),
+      samplers_(static_cast<std::size_t>(backend.num_threads()),
+                DraftSampler(vocab_size, decoder.vocabulary().head_tokens)),
+      batch_(block_size) {}
+
+DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence) {
+  const auto [it, is_new] = states_.try_emplace(sequence.request->id);
+  State& state = it->second;
+  if (is_new || state.num_preemptions != sequence.num_preemptions) {
+    // Begins with other blocks than last time; some of them may hold what the draft model needs.
+    state = {0, 0, sequence.num_preemptions};
+    while (state.num_computed + block_size_ <= sequence.num_computed &&
+           ready_.Noted(sequence.block_table[static_cast<std::size_t>(state.num_computed / block_size_)])) {
+      state.num_noted = state.num_computed += block_size_;
+    }
+  }
+  return state;
+}
+
+void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
+  active_.clear();
+  CatchUp(requests);
+  while (!active_.empty()) {
+    batch_.Clear();
+    rows_ = active_;
+    active_.clear();
+    for (const Active& row : rows_) {
+      const Draft& draft = *row.request->draft;
+      const Sequence& sequence = *row.request->sequence;
+      const int position = static_cast<int>(sequence.tokens.size() + draft.tokens.size()) - 1;
+      batch_.Add(sequence, position, std::span(draft.tokens).last(1), true);
+    }
+    RunBatch();
+  }
+  for (const DraftRequest& request : requests) {
+    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
+  }
+}
+
+void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
+  int budget = max_batch_tokens_;
+  batch_.Clear();
+  rows_.clear();
+  for (const DraftRequest& request : requests) {
+    const Sequence& sequence = *request.sequence;
+    State& state = StateOf(sequence);
+    const int size = static_cast<int>(sequence.tokens.size());
+    const int length = std::min(size - state.num_computed, budget);
+    if (length <= 0) continue;
+    const bool reaches_end = state.num_computed + length == size;
+    batch_.Add(sequence, state.num_computed,
+               std::span(sequence.tokens)
+                   .subspan(static_cast<std::size_t>(state.num_computed), static_cast<std::size_t>(length)),
+               reaches_end);
+    state.num_computed += length;
+    budget -= length;
+    NoteBlocks(sequence, state);
+    if (reaches_end) rows_.push_back({&request, &state});
+  }
+  if (batch_.num_tokens() > 0) RunBatch();
+}
+
+void DraftModelProposer::NoteBlocks(const Sequence& sequence, State& state) {
+  // The target's last token is not in its cache yet.
+  const int end = std::min(state.num_computed, sequence.num_computed);
+  ready_.NoteWhole(sequence, state.num_noted, end, block_size_);
+  state.num_noted = std::max(state.num_noted, end / block_size_ * block_size_);
+}
+
+void DraftModelProposer::RunBatch() {
+  const Decoder::Output output = decoder_.Forward(batch_.View(), kv_);
+  if (rows_.empty()) return;
+  DrawAll(backend_.ToHost(output.logits));
+}
+
+void DraftModelProposer::DrawAll(ConstMatrixView logits) {
+  drawn_.assign(rows_.size(), 0);
+  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
+    for (int i = begin; i < end; ++i) {
+      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
+      drawn_[static_cast<std::size_t>(i)] =
+          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)].request, row);
+    }
+  });
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    if (drawn_[i] == 0) continue;
+    const DraftRequest& request = *rows_[i].request;
+    request.penalties->Append(request.draft->tokens.back());
+    if (static_cast<int>(request.draft->tokens.size()) < request.num_tokens) active_.push_back(rows_[i]);
+  }
+}
+
+void DraftModelProposer::Observe(const StepOutcome& outcome) {
+  for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) {
+    const ScheduledSequence& item = outcome.plan.items[i];
+    const auto found = states_.find(item.sequence->request->id);
+    if (found == states_.end() || item.num_draft_tokens == 0) continue;
+    State& state = found->second;
+    const int size = static_cast<int>(item.sequence->tokens.size());
+    if (state.num_computed != size) continue;  // somebody else drafted
+    // It wrote every drafted token but the last, and of those the accepted ones stay.
+    const int num_drafted = outcome.batch.query_start[i + 1] - outcome.batch.query_start[i] - item.num_tokens;
+    const int num_accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;
+    state.num_computed = size + std::max(0, std::min(num_accepted, num_drafted - 1));
+  }
+}
+
+}  // namespace reprise

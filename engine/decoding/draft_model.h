@@ -1,0 +1,67 @@
+// Drafts with a small language model of the same vocabulary (speculative decoding, Leviathan et al.
+// 2211.17192), whose keys and values lie behind the target's block tables.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "engine/decoding/block_notes.h"
+#include "engine/decoding/draft_batch.h"
+#include "engine/decoding/draft_sampler.h"
+#include "engine/decoding/proposer.h"
+
+namespace reprise {
+
+class DraftModelProposer final : public Proposer {
+ public:
+  // `decoder` has been reserved for `max_batch_tokens` tokens and `max_sequences` rows. `kv` has one entry
+  // per layer of it. All outlive the proposer.
+  DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                     int vocab_size, int block_size, int max_batch_tokens);
+
+  ProposerKind kind() const override { return ProposerKind::kDraftModel; }
+  int max_tokens() const override { return kMaxDraftTokens; }
+  bool CanPropose(const Sequence&) override { return true; }
+  // What the draft model has not seen yet it reads first, at most max_batch_tokens in a step; a sequence that
+  // does not fit gets its drafts in a later step.
+  void Propose(std::span<const DraftRequest> requests) override;
+  void Observe(const StepOutcome& outcome) override;
+  void Forget(RequestId id) override { states_.erase(id); }
+
+ private:
+  struct State {
+    int num_computed = 0;  // leading positions whose keys and values the draft model has written
+    int num_noted = 0;     // of those, in blocks that have been noted as ready
+    int num_preemptions = 0;
+  };
+  // A sequence that is being drafted for, and its row in the batch that runs.
+  struct Active {
+    const DraftRequest* request;
+    State* state;
+  };
+
+  State& StateOf(const Sequence& sequence);
+  // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
+  void CatchUp(std::span<const DraftRequest> requests);
+  // Draws a token for each of `rows_`, from logits in that order; drops those that are done.
+  void DrawAll(ConstMatrixView logits);
+  void RunBatch();
+  void NoteBlocks(const Sequence& sequence, State& state);
+
+  Backend& backend_;
+  Decoder& decoder_;
+  std::span<const KvLayer> kv_;
+  BlockNotes ready_;
+  int block_size_;
+  int max_batch_tokens_;
+  std::unordered_map<RequestId, State> states_;
+  std::vector<DraftSampler> samplers_;  // one per host thread
+
+  // Scratch.
+  DraftBatch batch_;
+  std::vector<Active> rows_;    // of the batch that runs, in row order
+  std::vector<Active> active_;  // have drafted at least one token and want more
+  std::vector<char> drawn_;
+};
+
+}  // namespace reprise

@@ -1,0 +1,192 @@
+#include "engine/decoding/drafting.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "engine/decoding/draft_model.h"
+#include "engine/decoding/profile.h"
+#include "engine/decoding/prompt_lookup.h"
+#include "engine/decoding/recycle.h"
+
+namespace reprise {
+namespace {
+
+// Drafts of a method that was requested without a length.
+constexpr int kDraftModelDefault = 4;
+constexpr int kPromptLookupDefault = 8;
+
+// What a look-up costs is hashing a few tokens.
+const CostCurve kLookupCost({{1, 1e-6}, {64, 64e-6}});
+
+bool GetsNextToken(const ScheduledSequence& item) {
+  const Request& request = *item.sequence->request;
+  return item.reaches_end && item.num_tokens == 1 && item.num_logit_rows == 1 && request.max_tokens > 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                           const Scheduler& scheduler, bool profile) {
+  const SchedulerConfig& config = scheduler.config();
+  const BlockPool& pool = scheduler.block_pool();
+  const int vocab_size = models.target->config().vocab_size;
+  std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
+  StepCosts costs;
+  std::span<const KvLayer> layers = kv.layers();
+  const auto take = [&](int n) {
+    const auto own = layers.first(static_cast<std::size_t>(n));
+    layers = layers.subspan(static_cast<std::size_t>(n));
+    return ProfiledModel{own, config.block_size, config.num_blocks, config.max_num_batched_tokens,
+                         config.max_num_logit_rows};
+  };
+  const ProfiledModel target = take(models.target->num_layers());
+  if (profile) costs.step = ProfileDecoder(backend, *models.target, target);
+  if (models.recycle != nullptr) {
+    ProfiledModel module = take(models.recycle->num_layers());
+    module.max_rows = config.max_num_seqs;
+    if (profile) costs.proposer[0] = ProfileRecycleModule(backend, *models.recycle, module);
+    proposers[0] = std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
+                                                     config.block_size, config.max_num_batched_tokens);
+  }
+  if (models.draft != nullptr) {
+    ProfiledModel draft = take(models.draft->num_layers());
+    draft.max_rows = config.max_num_seqs;
+    if (profile) costs.proposer[1] = ProfileDecoder(backend, *models.draft, draft);
+    proposers[1] = std::make_unique<DraftModelProposer>(backend, *models.draft, draft.kv, pool, vocab_size,
+                                                        config.block_size, config.max_num_batched_tokens);
+  }
+  proposers[2] = std::make_unique<PromptLookupProposer>();
+  costs.proposer[2] = kLookupCost;
+  const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
+  return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
+}
+
+Drafting::Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
+                   int recycle_default)
+    : proposers_(std::move(proposers)), router_(std::move(costs)), recycle_default_(recycle_default) {}
+
+std::optional<ProposerKind> Drafting::RequestedProposer(const Request& request) const {
+  switch (request.decoding) {
+    case DecodingMethod::kRecycle:
+      return ProposerKind::kRecycle;
+    case DecodingMethod::kSpeculative:
+      if (request.proposer) return request.proposer;
+      return proposers_[1] != nullptr ? ProposerKind::kDraftModel : ProposerKind::kPromptLookup;
+    case DecodingMethod::kAuto:
+    case DecodingMethod::kPlain:
+      break;
+  }
+  return std::nullopt;
+}
+
+int Drafting::DefaultLength(ProposerKind proposer, const Request& request) const {
+  switch (proposer) {
+    case ProposerKind::kRecycle:
+      return request.lenience <= 0.0f ? 1 : recycle_default_;  // the paper's alternation is by pairs
+    case ProposerKind::kDraftModel:
+      return kDraftModelDefault;
+    case ProposerKind::kPromptLookup:
+      return kPromptLookupDefault;
+  }
+  return 0;
+}
+
+RoutingRequest Drafting::Describe(const Sequence& sequence) const {
+  const Request& request = *sequence.request;
+  RoutingRequest description;
+  description.id = request.id;
+  description.requested = request.decoding != DecodingMethod::kAuto;
+  description.requested_proposer = RequestedProposer(request);
+  if (description.requested && !description.requested_proposer) return description;
+  const int useful = Scheduler::MaxDraftTokens(sequence);
+  const int longest =
+      description.requested ? DefaultLength(*description.requested_proposer, request) : kMaxDraftTokens;
+  description.max_tokens = std::min(useful, request.max_draft_tokens.value_or(longest));
+  if (description.max_tokens <= 0) return description;
+  for (std::size_t p = 0; p < proposers_.size(); ++p) {
+    const auto kind = static_cast<ProposerKind>(p);
+    const bool allowed = description.requested ? description.requested_proposer == kind
+                                               : request.proposer.value_or(kind) == kind;
+    description.available[p] = allowed && proposers_[p] != nullptr && proposers_[p]->CanPropose(sequence);
+  }
+  return description;
+}
+
+void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
+                          std::span<Draft> drafts) {
+  decoding_.clear();
+  requests_.clear();
+  routes_of_items_.assign(plan->items.size(), Route{std::nullopt, 0, RouteReason::kNothingToDraft});
+  wanted_.assign(plan->items.size(), 0);
+  for (std::size_t i = 0; i < plan->items.size(); ++i) {
+    drafts[i].Clear();
+    if (!GetsNextToken(plan->items[i])) continue;
+    decoding_.push_back(i);
+    requests_.push_back(Describe(*plan->items[i].sequence));
+  }
+  const int rows_left = scheduler.config().max_num_logit_rows - plan->num_logit_rows;
+  router_.Assign(requests_, plan->num_tokens, std::min(plan->token_budget_left, rows_left), &routes_);
+  for (std::size_t i = 0; i < decoding_.size(); ++i) {
+    routes_of_items_[decoding_[i]] = routes_[i];
+    wanted_[decoding_[i]] = routes_[i].num_tokens;
+  }
+  scheduler.ReserveDrafts(plan, wanted_);
+  Propose(*plan, penalties, drafts);
+  for (std::size_t i = 0; i < plan->items.size(); ++i) {
+    Route& route = routes_of_items_[i];
+    if (!route.proposer || !drafts[i].tokens.empty()) continue;
+    route = {std::nullopt, 0,
+             plan->items[i].num_draft_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
+  }
+}
+
+void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> penalties,
+                       std::span<Draft> drafts) {
+  for (std::size_t p = 0; p < proposers_.size(); ++p) {
+    const auto kind = static_cast<ProposerKind>(p);
+    wishes_.clear();
+    for (std::size_t i = 0; i < plan.items.size(); ++i) {
+      const ScheduledSequence& item = plan.items[i];
+      if (routes_of_items_[i].proposer != kind || item.num_draft_tokens == 0) continue;
+      drafts[i].proposer = kind;
+      wishes_.push_back({item.sequence, penalties[i], item.num_draft_tokens, &drafts[i]});
+    }
+    if (wishes_.empty()) continue;
+    const auto begin = std::chrono::steady_clock::now();
+    proposers_[p]->Propose(wishes_);
+    int longest = 0;
+    for (const DraftRequest& wish : wishes_) {
+      longest = std::max(longest, static_cast<int>(wish.draft->tokens.size()));
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    router_.ObserveProposer(kind, static_cast<int>(wishes_.size()), longest, seconds);
+  }
+}
+
+void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts, double pass_seconds,
+                       double sample_seconds) {
+  for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) {
+    const auto drafted = static_cast<int>(drafts[i].tokens.size());
+    const Request& request = *outcome.plan.items[i].sequence->request;
+    // What is taken unverified or leniently says nothing about how likely drafts are to stand.
+    if (drafted == 0 || request.lenience < 1.0f) continue;
+    const int accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;
+    router_.ObserveDraft(request.id, drafts[i].proposer, drafted, accepted);
+  }
+  if (decoding_.size() == outcome.plan.items.size()) {
+    router_.ObserveStep(outcome.batch.num_tokens(), pass_seconds, outcome.batch.num_logit_rows(),
+                        sample_seconds);
+  }
+  for (const auto& proposer : proposers_) {
+    if (proposer != nullptr) proposer->Observe(outcome);
+  }
+}
+
+void Drafting::Forget(RequestId id) {
+  router_.Forget(id);
+  for (const auto& proposer : proposers_) {
+    if (proposer != nullptr) proposer->Forget(id);
+  }
+}
+
+}  // namespace reprise

@@ -1,0 +1,59 @@
+// The proposers and the router together: what the step loop asks for drafts.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/decoding/proposer.h"
+#include "engine/decoding/router.h"
+#include "engine/engine.h"
+#include "engine/kv_cache.h"
+#include "scheduler/scheduler.h"
+
+namespace reprise {
+
+class Drafting {
+ public:
+  // The models have been reserved for steps of `config`. `kv` has the layers of target, module and draft, in
+  // that order. All outlive this. With `profile`, measures what steps cost.
+  static std::unique_ptr<Drafting> Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                          const Scheduler& scheduler, bool profile);
+  // With proposers of the caller's (tests), in the order of ProposerKind.
+  Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
+           int recycle_default);
+
+  // Chooses a route for each item that gets its next token, reserves slots, and fills drafts[i]. All spans
+  // have one entry per item; drafts are cleared.
+  void MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
+                  std::span<Draft> drafts);
+  // After verification. `seconds` of the target's pass and of sampling.
+  void Observe(const StepOutcome& outcome, std::span<const Draft> drafts, double pass_seconds,
+               double sample_seconds);
+  void Forget(RequestId id);
+
+  // Of the latest step, per item.
+  const Route& route(std::size_t item) const { return routes_of_items_[item]; }
+  double Goodput(DecodingMethod method) const { return router_.Goodput(method); }
+
+ private:
+  RoutingRequest Describe(const Sequence& sequence) const;
+  std::optional<ProposerKind> RequestedProposer(const Request& request) const;
+  int DefaultLength(ProposerKind proposer, const Request& request) const;
+  void Propose(const BatchPlan& plan, std::span<PenaltyState* const> penalties, std::span<Draft> drafts);
+
+  std::array<std::unique_ptr<Proposer>, kNumProposers> proposers_;  // nullptr: not loaded
+  Router router_;
+  int recycle_default_;  // the chain that the module was trained for
+
+  // Scratch of one step.
+  std::vector<std::size_t> decoding_;  // items that get their next token
+  std::vector<RoutingRequest> requests_;
+  std::vector<Route> routes_;           // of decoding_
+  std::vector<Route> routes_of_items_;  // of all
+  std::vector<int> wanted_;
+  std::vector<DraftRequest> wishes_;
+};
+
+}  // namespace reprise

@@ -1,0 +1,25 @@
+// Measures, before the first request, what steps of the loaded weights cost on this machine.
+#pragma once
+
+#include "engine/decoding/router.h"
+#include "kernels/backend.h"
+#include "models/decoder.h"
+#include "models/recycle_module.h"
+
+namespace reprise {
+
+// A model's layers and their share of the KV cache.
+struct ProfiledModel {
+  std::span<const KvLayer> kv;
+  int block_size = 0;
+  int num_blocks = 0;
+  int max_tokens = 0;  // of one step
+  int max_rows = 0;    // of logits
+};
+
+// Seconds of a pass over 1, 2, 3, 4, 6, 8, ... tokens, a row of logits for each, at most 64. Writes to the
+// first few blocks of the cache, which nobody uses yet.
+CostCurve ProfileDecoder(Backend& backend, Decoder& decoder, const ProfiledModel& model);
+CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model);
+
+}  // namespace reprise

@@ -1,0 +1,213 @@
+#include "engine/decoding/recycle.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace reprise {
+namespace {
+
+// States kept for a sequence while somebody else drafts for it: the window the module comes back to.
+constexpr int kMinKept = 256;
+
+// Whether the module may come to draft for this request.
+bool MayRecycle(const Request& request) {
+  const bool method =
+      request.decoding == DecodingMethod::kRecycle || request.decoding == DecodingMethod::kAuto;
+  return method && request.proposer.value_or(ProposerKind::kRecycle) == ProposerKind::kRecycle &&
+         request.max_draft_tokens.value_or(1) > 0;
+}
+
+}  // namespace
+
+RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv,
+                                 const BlockPool& pool, int vocab_size, int block_size, int max_batch_tokens)
+    : backend_(backend),
+      module_(module),
+      kv_(kv),
+      width_(module.hidden_size()),
+      block_size_(block_size),
+      max_batch_tokens_(max_batch_tokens),
+      max_hidden_(std::max(kMinKept, 2 * block_size)),
+      ready_(pool),
+      has_last_hidden_(pool),
+      last_hidden_(static_cast<std::size_t>(pool.num_total()) * static_cast<std::size_t>(width_)),
+      samplers_(static_cast<std::size_t>(backend.num_threads()),
+                DraftSampler(vocab_size, module.head_tokens())),
+      batch_(block_size) {}
+
+RecycleProposer::State& RecycleProposer::StateOf(const Sequence& sequence) {
+  const auto [it, is_new] = states_.try_emplace(sequence.request->id);
+  State& state = it->second;
+  if (is_new || state.num_preemptions != sequence.num_preemptions) {
+    state = {};
+    state.num_preemptions = sequence.num_preemptions;
+    BeginAtBlock(sequence, &state);
+  }
+  return state;
+}
+
+// The sequence has just got its blocks, some of them maybe from the prefix cache.
+void RecycleProposer::BeginAtBlock(const Sequence& sequence, State* state) {
+  const int blocks = sequence.num_computed / block_size_;
+  state->first_block = blocks;
+  while (state->first_block > 0 &&
+         ready_.Noted(sequence.block_table[static_cast<std::size_t>(state->first_block - 1)])) {
+    --state->first_block;
+  }
+  state->next_slot = state->num_noted = blocks * block_size_;
+  if (sequence.num_computed % block_size_ != 0) {  // states inside a block are not kept
+    state->hidden_begin = sequence.num_computed;
+    return;
+  }
+  state->hidden_begin = state->next_slot - 1;
+  state->hidden.assign(static_cast<std::size_t>(width_), 0.0f);
+  if (blocks == 0) return;
+  const BlockId last = sequence.block_table[static_cast<std::size_t>(blocks - 1)];
+  if (!has_last_hidden_.Noted(last)) return;
+  std::copy_n(last_hidden_.begin() + static_cast<std::ptrdiff_t>(last) * width_, width_,
+              state->hidden.begin());
+}
+
+int RecycleProposer::FirstSlot(State* state) const {
+  if (state->next_slot - 1 < state->hidden_begin) {
+    // Attention begins at whole blocks.
+    state->first_block = (state->hidden_begin + 1 + block_size_ - 1) / block_size_;
+    state->next_slot = state->num_noted = state->first_block * block_size_;
+  }
+  return state->next_slot;
+}
+
+bool RecycleProposer::CanPropose(const Sequence& sequence) {
+  if (!MayRecycle(*sequence.request)) return false;
+  return FirstSlot(&StateOf(sequence)) < static_cast<int>(sequence.tokens.size());
+}
+
+void RecycleProposer::AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,
+                               const float* hidden, int first_block, const DraftRequest* request) {
+  const int at = batch_.num_tokens();
+  batch_.Add(sequence, first_position, tokens, request != nullptr, first_block);
+  backend_.Upload(module_.HiddenInput(batch_.num_tokens()).row(at), hidden,
+                  tokens.size() * static_cast<std::size_t>(width_) * sizeof(float));
+  if (request != nullptr) rows_.push_back(request);
+}
+
+void RecycleProposer::Ingest(const Sequence& sequence, State* state, int end, const DraftRequest* request) {
+  for (int slot = FirstSlot(state); slot < end;) {
+    if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
+    const int length = std::min(end - slot, max_batch_tokens_ - batch_.num_tokens());
+    const bool last = slot + length == end;
+    AddSlots(
+        sequence, slot,
+        std::span(sequence.tokens).subspan(static_cast<std::size_t>(slot), static_cast<std::size_t>(length)),
+        state->hidden.data() + static_cast<std::ptrdiff_t>(slot - 1 - state->hidden_begin) * width_,
+        state->first_block, last ? request : nullptr);
+    slot += length;
+  }
+  if (end <= state->next_slot) return;
+  state->next_slot = end;
+  const int used = end - 1 - state->hidden_begin;  // the state at end - 1 serves the slot after them
+  state->hidden.erase(state->hidden.begin(),
+                      state->hidden.begin() + static_cast<std::ptrdiff_t>(used) * width_);
+  state->hidden_begin += used;
+  const int whole = std::min(end, sequence.num_computed);
+  ready_.NoteWhole(sequence, state->num_noted, whole, block_size_);
+  state->num_noted = std::max(state->num_noted, whole / block_size_ * block_size_);
+}
+
+void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
+  active_.clear();
+  batch_.Clear();
+  for (const DraftRequest& request : requests) {
+    const Sequence& sequence = *request.sequence;
+    request.draft->unverified = sequence.request->lenience <= 0.0f;
+    Ingest(sequence, &StateOf(sequence), static_cast<int>(sequence.tokens.size()), &request);
+  }
+  RunBatch();
+  while (!active_.empty()) {
+    const std::vector<Active> chains = std::move(active_);
+    active_.clear();
+    for (const Active& chain : chains) {
+      const DraftRequest& request = *chain.request;
+      const Draft& draft = *request.draft;
+      if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
+      const int position = static_cast<int>(request.sequence->tokens.size() + draft.tokens.size()) - 1;
+      AddSlots(*request.sequence, position, std::span(draft.tokens).last(1), chain.hidden.data(),
+               StateOf(*request.sequence).first_block, &request);
+    }
+    RunBatch();
+  }
+  for (const DraftRequest& request : requests) {
+    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
+  }
+}
+
+// Runs what has been added, and draws a token for each row.
+void RecycleProposer::RunBatch() {
+  if (batch_.num_tokens() == 0) return;
+  const RecycleModule::Output output = module_.Forward(batch_.View(), kv_);
+  batch_.Clear();
+  if (rows_.empty()) return;
+  const ConstMatrixView logits = backend_.ToHost(output.logits);
+  drawn_.assign(rows_.size(), 0);
+  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
+    for (int i = begin; i < end; ++i) {
+      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
+      drawn_[static_cast<std::size_t>(i)] =
+          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)], row);
+    }
+  });
+  const ConstMatrixView hidden = backend_.ToHost(output.hidden);
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    if (drawn_[i] == 0) continue;
+    const DraftRequest& request = *rows_[i];
+    request.penalties->Append(request.draft->tokens.back());
+    if (static_cast<int>(request.draft->tokens.size()) == request.num_tokens) continue;
+    const float* row = hidden.row(static_cast<int>(i));
+    active_.push_back({&request, std::vector<float>(row, row + width_)});
+  }
+  rows_.clear();
+}
+
+void RecycleProposer::Observe(const StepOutcome& outcome) {
+  const ConstMatrixView hidden =
+      backend_.ToHost(module_.config().hidden_kind == HiddenKind::kPostNorm ? outcome.output.hidden
+                                                                            : outcome.output.residual);
+  for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) KeepHidden(outcome, i, hidden);
+  RunBatch();
+}
+
+void RecycleProposer::KeepHidden(const StepOutcome& outcome, std::size_t item, ConstMatrixView hidden) {
+  const ScheduledSequence& scheduled = outcome.plan.items[item];
+  const Sequence& sequence = *scheduled.sequence;
+  const int first_row = outcome.batch.query_start[item];
+  const int begin = sequence.num_computed;
+  // Rows of rejected tokens belong to nothing.
+  const int end =
+      begin + scheduled.num_tokens + std::max(0, static_cast<int>(outcome.accepted[item].tokens.size()) - 1);
+  for (int b = begin / block_size_; (b + 1) * block_size_ <= end; ++b) {
+    const BlockId block = sequence.block_table[static_cast<std::size_t>(b)];
+    const float* row = hidden.row(first_row + (b + 1) * block_size_ - 1 - begin);
+    std::copy_n(row, width_, last_hidden_.begin() + static_cast<std::ptrdiff_t>(block) * width_);
+    has_last_hidden_.Note(block);
+  }
+  if (!MayRecycle(*sequence.request)) return;
+  State& state = StateOf(sequence);
+  REPRISE_CHECK(state.hidden_begin + NumHidden(state) == begin);
+  const float* first = hidden.row(first_row);  // rows are contiguous
+  REPRISE_CHECK(hidden.stride == width_);
+  state.hidden.insert(state.hidden.end(), first, first + static_cast<std::ptrdiff_t>(end - begin) * width_);
+  // Twice as many before some go, so that few are moved.
+  if (NumHidden(state) < 2 * max_hidden_) return;
+  if (sequence.request->decoding == DecodingMethod::kRecycle) {
+    // It will be needed: nothing is lost. The slot of the last token may yet move to another block.
+    Ingest(sequence, &state, std::min(end, static_cast<int>(sequence.tokens.size())), nullptr);
+  } else {
+    const int excess = NumHidden(state) - max_hidden_;
+    state.hidden.erase(state.hidden.begin(),
+                       state.hidden.begin() + static_cast<std::ptrdiff_t>(excess) * width_);
+    state.hidden_begin += excess;
+  }
+}
+
+}  // namespace reprise

@@ -1,0 +1,249 @@
+#include "engine/decoding/router.h"
+
+#include <algorithm>
+#include <queue>
+
+namespace reprise {
+namespace {
+
+constexpr int kLongestDraft = 8;    // that the router chooses by itself
+constexpr int kBurst = 4;           // exploring steps in a row
+constexpr int kFirstInterval = 16;  // steps before the first burst; doubles
+constexpr int kLastInterval = 256;
+constexpr int kExploringDraft = 2;  // tokens
+constexpr double kOptimism = 0.9;   // acceptance that exploration hopes for
+// What a sequence that is not drafting must expect to gain, for it to begin: switching on costs a catch-up.
+constexpr double kSwitchOnShare = 0.97;
+constexpr double kInitialAcceptance[kNumProposers] = {0.5, 0.5, 0.5};
+constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
+
+constexpr std::size_t At(ProposerKind kind) {
+  return static_cast<std::size_t>(kind);
+}
+
+}  // namespace
+
+Router::Router(StepCosts costs)
+    : costs_(std::move(costs)),
+      priors_{AcceptancePrior(kInitialAcceptance[0]), AcceptancePrior(kInitialAcceptance[1]),
+              AcceptancePrior(kInitialAcceptance[2])} {}
+
+Router::Record& Router::RecordOf(RequestId id) {
+  const auto [it, is_new] = records_.try_emplace(id);
+  if (is_new) it->second.interval.fill(kFirstInterval);
+  return it->second;
+}
+
+double Router::Estimate(const Record& record, ProposerKind proposer, int position) const {
+  return record.acceptance[At(proposer)].Estimate(priors_[At(proposer)], position);
+}
+
+bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const {
+  // By what each would do for this sequence alone; how costs are shared is left to Allocate.
+  double best = 0;
+  for (int p = 0; p < kNumProposers; ++p) {
+    const auto proposer = static_cast<ProposerKind>(p);
+    if (!request.available[At(proposer)]) continue;
+    double survival = 1, tokens = 1;
+    for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
+      survival *= Estimate(*record, proposer, k - 1);
+      tokens += survival;
+      const double seconds =
+          costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds + k * costs_.proposer[At(proposer)].At(1);
+      const double rate = tokens / std::max(seconds, 1e-9);
+      if (rate <= best) continue;
+      best = rate;
+      out->proposer = proposer;
+    }
+  }
+  return best > 0;
+}
+
+double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
+                        double expected_tokens) const {
+  struct Next {
+    double gain;
+    std::size_t candidate;
+    bool operator<(const Next& other) const { return gain < other.gain; }
+  };
+  const auto gain = [&](const Candidate& c) {
+    const double own = c.survival * Estimate(*c.record, c.proposer, c.num_tokens);
+    return c.record->drafting ? own : own * kSwitchOnShare;
+  };
+  std::priority_queue<Next> queue;
+  for (std::size_t i = 0; i < candidates->size(); ++i) {
+    Candidate& c = (*candidates)[i];
+    if (c.routing->max_tokens > 0) queue.push({gain(c), i});
+  }
+  // Sequences that draft a token of that depth, by proposer.
+  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> depth_count = {};
+  double drafting_seconds = 0;
+  int drafts = 0;
+  const auto seconds = [&] {
+    return costs_.step.At(num_tokens + drafts) + (num_sequences + drafts) * costs_.row_seconds +
+           drafting_seconds;
+  };
+  double tokens = expected_tokens;
+  double best = tokens / std::max(seconds(), 1e-9);
+  std::vector<std::size_t> path;
+  std::size_t best_length = 0;
+  while (!queue.empty() && drafts < max_drafts) {
+    const Next next = queue.top();
+    queue.pop();
+    Candidate& c = (*candidates)[next.candidate];
+    const CostCurve& curve = costs_.proposer[At(c.proposer)];
+    int& count = depth_count[At(c.proposer)][static_cast<std::size_t>(c.num_tokens)];
+    drafting_seconds += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
+    ++count;
+    ++drafts;
+    tokens += next.gain;
+    c.survival *= Estimate(*c.record, c.proposer, c.num_tokens);
+    ++c.num_tokens;
+    path.push_back(next.candidate);
+    const double rate = tokens / std::max(seconds(), 1e-9);
+    if (rate > best) {
+      best = rate;
+      best_length = path.size();
+    }
+    // Costs come in stairs: a loss may still lead to a gain, a large one hardly.
+    if (rate < 0.7 * best) break;
+    if (c.num_tokens < std::min(c.routing->max_tokens, kLongestDraft)) queue.push({gain(c), next.candidate});
+  }
+  for (std::size_t i = best_length; i < path.size(); ++i) --(*candidates)[path[i]].num_tokens;
+  return best;
+}
+
+void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+                    std::vector<Route>* routes) {
+  routes->assign(requests.size(), Route{});
+  candidates_.clear();
+  double expected_tokens = 0;
+  int budget = max_drafts;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const RoutingRequest& request = requests[i];
+    Route& route = (*routes)[i];
+    expected_tokens += 1;
+    if (request.requested) {
+      route.reason = RouteReason::kRequested;
+      if (!request.requested_proposer) continue;
+      if (!request.available[At(*request.requested_proposer)]) {
+        route.reason = RouteReason::kNothingToDraft;
+        continue;
+      }
+      route.num_tokens = std::min(request.max_tokens, budget);
+      if (route.num_tokens <= 0) {
+        route.reason = RouteReason::kNoBudget;
+        continue;
+      }
+      route.proposer = request.requested_proposer;
+      budget -= route.num_tokens;
+      num_tokens += route.num_tokens;
+      continue;
+    }
+    Record& record = RecordOf(request.id);
+    Candidate candidate{i, &request, &record};
+    if (!ChooseProposer(request, &record, &candidate)) {
+      route.reason = request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget;
+      continue;
+    }
+    candidates_.push_back(candidate);
+  }
+  if (candidates_.empty()) return;
+  Allocate(&candidates_, static_cast<int>(requests.size()), num_tokens, budget, expected_tokens);
+  for (const Candidate& c : candidates_) {
+    Route& route = (*routes)[c.request];
+    if (c.num_tokens > 0) {
+      route.proposer = c.proposer;
+      route.num_tokens = c.num_tokens;
+      budget -= c.num_tokens;
+    } else if (budget <= 0) {
+      route.reason = RouteReason::kNoBudget;
+    }
+  }
+  Explore(requests, num_tokens, &budget, routes);
+  for (const Candidate& c : candidates_) c.record->drafting = (*routes)[c.request].proposer.has_value();
+  if (steps_++ % kGoodputInterval == 0) EstimateGoodput(requests, num_tokens, max_drafts);
+}
+
+bool Router::WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const {
+  const double plain = costs_.step.At(num_tokens) + num_sequences * costs_.row_seconds;
+  const double drafted = costs_.step.At(num_tokens + num_sequences) + 2 * num_sequences * costs_.row_seconds +
+                         costs_.proposer[At(proposer)].At(num_sequences);
+  return (1 + kOptimism) * plain > drafted;
+}
+
+void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+                     std::vector<Route>* routes) {
+  int explorers = std::max(1, static_cast<int>(requests.size()) / 8);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const RoutingRequest& request = requests[i];
+    if (request.requested) continue;
+    Route& route = (*routes)[i];
+    Record& record = RecordOf(request.id);
+    for (int p = 0; p < kNumProposers; ++p) {
+      const auto proposer = static_cast<ProposerKind>(p);
+      const std::size_t at = At(proposer);
+      if (route.proposer == proposer) {
+        if (route.reason == RouteReason::kGoodput) {
+          record.steps_off[at] = record.burst_left[at] = 0;
+          record.interval[at] = kFirstInterval;
+        }
+        continue;
+      }
+      if (!request.available[at]) continue;
+      if (record.burst_left[at] == 0) {
+        if (++record.steps_off[at] < record.interval[at]) continue;
+        if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) continue;
+        record.burst_left[at] = kBurst;
+      }
+      if (explorers == 0 || route.reason == RouteReason::kExploration) continue;
+      const int length = std::min({kExploringDraft, request.max_tokens, *budget + route.num_tokens});
+      if (length <= 0) continue;
+      *budget += route.num_tokens - length;
+      route = {proposer, length, RouteReason::kExploration};
+      --explorers;
+      if (--record.burst_left[at] == 0) {
+        record.steps_off[at] = 0;
+        record.interval[at] = std::min(2 * record.interval[at], kLastInterval);
+      }
+    }
+  }
+}
+
+void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts) {
+  const auto sequences = static_cast<int>(requests.size());
+  goodput_[static_cast<std::size_t>(DecodingMethod::kPlain)] =
+      sequences / std::max(costs_.step.At(num_tokens) + sequences * costs_.row_seconds, 1e-9);
+  for (const DecodingMethod method : {DecodingMethod::kRecycle, DecodingMethod::kSpeculative}) {
+    double best = 0;
+    for (int p = 0; p < kNumProposers; ++p) {
+      const auto proposer = static_cast<ProposerKind>(p);
+      if (MethodOf(proposer) != method) continue;
+      std::vector<Candidate> candidates;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (requests[i].requested || !requests[i].available[At(proposer)]) continue;
+        candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer});
+      }
+      if (candidates.empty()) continue;
+      best = std::max(best, Allocate(&candidates, sequences, num_tokens, max_drafts, sequences));
+    }
+    if (best > 0) goodput_[static_cast<std::size_t>(method)] = best;
+  }
+}
+
+void Router::ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted) {
+  if (drafted == 0) return;
+  priors_[At(proposer)].Observe(drafted, accepted);
+  RecordOf(id).acceptance[At(proposer)].Observe(drafted, accepted);
+}
+
+void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds) {
+  costs_.step.Observe(num_tokens, pass_seconds);
+  if (num_rows > 0) costs_.row_seconds += 0.05 * (sample_seconds / num_rows - costs_.row_seconds);
+}
+
+void Router::ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds) {
+  if (steps > 0) costs_.proposer[At(proposer)].Observe(sequences, seconds / steps);
+}
+
+}  // namespace reprise

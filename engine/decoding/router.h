@@ -1,0 +1,94 @@
+// Chooses, for every request and step, who drafts and how much: what maximises the expected tokens per second
+// of the whole batch (design: composition of SmartSpec's goodput, Liu et al. 2406.14066, with costs measured
+// on this machine). Pure bookkeeping: no clock, no device.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/decoding/acceptance.h"
+#include "engine/decoding/cost_curve.h"
+#include "engine/route.h"
+#include "scheduler/request.h"
+
+namespace reprise {
+
+// What a step and its parts cost, in seconds.
+struct StepCosts {
+  CostCurve step;                                 // the target's pass, by tokens
+  std::array<CostCurve, kNumProposers> proposer;  // one drafted token, by sequences
+  double row_seconds = 0;                         // sampling and verifying one row of logits
+};
+
+// One sequence that gets its next token in this step.
+struct RoutingRequest {
+  RequestId id = 0;
+  std::array<bool, kNumProposers> available = {};  // loaded, allowed, and with something to say
+  int max_tokens = 0;                              // longest draft that makes sense now
+  bool requested = false;  // the method is not auto: `requested_proposer` drafts max_tokens
+  std::optional<ProposerKind> requested_proposer;  // unset: plain
+};
+
+class Router {
+ public:
+  explicit Router(StepCosts costs);
+
+  // One route per request. `num_tokens` the step computes anyhow; at most `max_drafts` more fit.
+  void Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+              std::vector<Route>* routes);
+
+  // After verification. Also drafts that were requested teach.
+  void ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted);
+  // The target's pass over `num_tokens` tokens, all of them of sequences that got their next token, and then
+  // the sampling of `num_rows` rows.
+  void ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds);
+  // `steps` drafting steps of about `sequences` sequences each.
+  void ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds);
+  void Forget(RequestId id) { records_.erase(id); }
+
+  const StepCosts& costs() const { return costs_; }
+  // Expected tokens per second of the latest batch if all of it were decoded so; 0 before the first.
+  double Goodput(DecodingMethod method) const { return goodput_[static_cast<std::size_t>(method)]; }
+
+ private:
+  struct Record {
+    std::array<AcceptanceRecord, kNumProposers> acceptance;
+    std::array<int, kNumProposers> steps_off = {};   // since it last drafted
+    std::array<int, kNumProposers> interval = {};    // steps off before the next burst
+    std::array<int, kNumProposers> burst_left = {};  // exploring steps still to come
+    bool drafting = false;                           // in the last step
+  };
+  // A sequence in the search for the best drafts.
+  struct Candidate {
+    std::size_t request = 0;
+    const RoutingRequest* routing = nullptr;
+    Record* record = nullptr;
+    ProposerKind proposer = ProposerKind::kRecycle;
+    int num_tokens = 0;
+    double survival = 1;  // probability that all of them stand
+  };
+
+  Record& RecordOf(RequestId id);
+  double Estimate(const Record& record, ProposerKind proposer, int position) const;
+  // The best proposer for a sequence by itself; false when none is available.
+  bool ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const;
+  // Lengthens drafts greedily; leaves in `candidates` the lengths that gave the most tokens per second.
+  double Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
+                  double extra_seconds) const;
+  void Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+               std::vector<Route>* routes);
+  bool WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const;
+  void EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts);
+
+  StepCosts costs_;
+  std::array<AcceptancePrior, kNumProposers> priors_;
+  std::unordered_map<RequestId, Record> records_;
+  std::array<double, kNumMethods> goodput_ = {};  // by DecodingMethod
+  int steps_ = 0;
+  std::vector<Candidate> candidates_;  // scratch
+};
+
+}  // namespace reprise

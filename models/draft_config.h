@@ -1,0 +1,41 @@
+// config.json of what is made for one target only: recycle modules, and drafts that share the target's
+// vocabulary matrices (docs/file-formats.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "models/config.h"
+#include "models/formats/checkpoint.h"
+
+namespace reprise {
+
+// Which of the target's hidden states a recycle module reads.
+enum class HiddenKind { kPostNorm, kPreNorm };  // after or before the final norm
+
+struct DraftConfig {
+  ModelConfig layers;                              // its own layers; vocab_size is the target's
+  int draft_vocab_size = 0;                        // ids it can draft; layers.vocab_size: all
+  std::string base_sha256;                         // BaseFingerprint of the target it was made for
+  std::string base_name;                           // for messages
+  HiddenKind hidden_kind = HiddenKind::kPostNorm;  // recycle modules
+  int max_draft_tokens = 1;                        // recycle modules: the chain it was trained for
+};
+
+enum class DraftClass { kRecycleModule, kSharedDraft };
+
+// True when DIR/config.json names the class. False for anything else, also for what cannot be read.
+bool IsDraftClass(const std::string& directory, DraftClass expected);
+
+// INVALID_ARGUMENT, naming file and field, for another class or values that are missing or wrong.
+Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass expected);
+
+// FAILED_PRECONDITION, with both values, unless it was made for this target.
+Status CheckMadeFor(const std::string& directory, const DraftConfig& draft, const ModelConfig& target,
+                    const std::string& target_name, const std::string& target_sha256);
+
+// The draft vocabulary: tensor "d2t", ascending ids below vocab_size; empty when it is the whole vocabulary.
+Result<std::vector<TokenId>> LoadDraftVocabulary(const Checkpoint& checkpoint, const DraftConfig& config);
+
+}  // namespace reprise
