@@ -84,7 +84,8 @@ inline std::vector<std::int64_t> EveryNth(int vocab, int count) {
 
 // The sizes of a Llama layer as config.json names them.
 inline std::string LayerFields(const ModelConfig& c, int num_layers, const std::string& sha256) {
-  return "\"hidden_size\":" + std::to_string(c.hidden_size) + ",\"vocab_size\":" + std::to_string(c.vocab_size) +
+  return "\"hidden_size\":" + std::to_string(c.hidden_size) +
+         ",\"vocab_size\":" + std::to_string(c.vocab_size) +
          ",\"num_hidden_layers\":" + std::to_string(num_layers) +
          ",\"num_attention_heads\":" + std::to_string(c.num_heads) +
          ",\"num_key_value_heads\":" + std::to_string(c.num_kv_heads) +
@@ -145,11 +146,11 @@ inline std::unique_ptr<RecycleModule> MakeModule(const std::string& target_path,
   if (spec.draft_vocab > 0) {
     AppendIntegers(dir.path() + "/model.safetensors", "d2t", EveryNth(c.vocab_size, spec.draft_vocab));
   }
-  dir.Write("config.json", "{\"architectures\":[\"RepriseRecycleModule\"],\"model_type\":\"reprise_recycle\"," +
-                               LayerFields(c, spec.num_layers, BaseFingerprint(*checkpoint, c).value()) +
-                               ",\"hidden_kind\":\"" + (spec.pre_norm ? "pre_norm" : "post_norm") +
-                               "\",\"max_draft_tokens\":2,\"draft_vocab_size\":" + std::to_string(draft_vocab) +
-                               "}");
+  dir.Write("config.json",
+            "{\"architectures\":[\"RepriseRecycleModule\"],\"model_type\":\"reprise_recycle\"," +
+                LayerFields(c, spec.num_layers, BaseFingerprint(*checkpoint, c).value()) +
+                ",\"hidden_kind\":\"" + (spec.pre_norm ? "pre_norm" : "post_norm") +
+                "\",\"max_draft_tokens\":2,\"draft_vocab_size\":" + std::to_string(draft_vocab) + "}");
   auto module = RecycleModule::Load(dir.path(), target, *checkpoint, "tiny", backend, c.max_position);
   INFO(module.status().ToString());
   REQUIRE(module.ok());

@@ -76,8 +76,8 @@ const std::vector<Method>& AllMethods() {
       all.push_back({"recycle " + std::to_string(k), DecodingMethod::kRecycle, std::nullopt, k});
     }
     for (int k = 1; k <= 8; ++k) {
-      all.push_back({"draft model " + std::to_string(k), DecodingMethod::kSpeculative,
-                     ProposerKind::kDraftModel, k});
+      all.push_back(
+          {"draft model " + std::to_string(k), DecodingMethod::kSpeculative, ProposerKind::kDraftModel, k});
       all.push_back({"prompt look-up " + std::to_string(k), DecodingMethod::kSpeculative,
                      ProposerKind::kPromptLookup, k});
     }
@@ -195,7 +195,8 @@ TEST_CASE("D1: every method gives plain decoding's tokens", "[decoding]") {
     // What auto drafts depends on the machine; all others accept a good deal of what they draft.
     if (method.method != DecodingMethod::kAuto) CHECK(TotalAccepted(results) > 50);
     for (const Collected& result : results) {
-      if (method.length) CHECK(result.stats.num_draft_tokens <= *method.length * result.stats.num_draft_steps);
+      if (method.length)
+        CHECK(result.stats.num_draft_tokens <= *method.length * result.stats.num_draft_steps);
     }
   }
 }
@@ -228,15 +229,16 @@ TEST_CASE("D1: batches of one, chunked prefill, small pools, mixed methods", "[d
     CHECK(accepted > 400);
   }
   SECTION("all methods side by side") {
-    for (std::size_t turn = 0; turn < 6; ++turn) CHECK(OutputOf(RunMixed(family, TestOptions(), turn)) == plain);
+    for (std::size_t turn = 0; turn < 6; ++turn)
+      CHECK(OutputOf(RunMixed(family, TestOptions(), turn)) == plain);
   }
 }
 
 TEST_CASE("D2: bad modules change speed only", "[decoding]") {
-  const ModuleSpec spec = GENERATE(
-      ModuleSpec{ModuleKind::kRandom, 1, false, 0}, ModuleSpec{ModuleKind::kRandom, 2, true, 90},
-      ModuleSpec{ModuleKind::kContrary, 1, false, 0}, ModuleSpec{ModuleKind::kCopy, 2, true, 0},
-      ModuleSpec{ModuleKind::kCopy, 1, false, 136});
+  const ModuleSpec spec =
+      GENERATE(ModuleSpec{ModuleKind::kRandom, 1, false, 0}, ModuleSpec{ModuleKind::kRandom, 2, true, 90},
+               ModuleSpec{ModuleKind::kContrary, 1, false, 0}, ModuleSpec{ModuleKind::kCopy, 2, true, 0},
+               ModuleSpec{ModuleKind::kCopy, 1, false, 136});
   Family family(spec);
   const Output plain = Plain(family);
   for (int length : {1, 3}) {
