@@ -19,5 +19,6 @@ int RunBench(const std::vector<std::string>& arguments);
 int RunEval(const std::vector<std::string>& arguments);
 int RunTokenize(const std::vector<std::string>& arguments);
 int RunInspect(const std::vector<std::string>& arguments);
+int RunSlice(const std::vector<std::string>& arguments);
 
 }  // namespace reprise

@@ -27,6 +27,9 @@ constexpr Command kCommands[] = {
     {"eval", "Measure a model's quality on a text", RunEval},
     {"tokenize", "Turn text into token ids, or back", RunTokenize},
     {"inspect", "Describe a model, a tokenizer or a directory of weights", RunInspect},
+#ifdef REPRISE_WITH_SERVER
+    {"slice", "Delete residual dimensions of a model (SliceGPT)", RunSlice},
+#endif
 };
 
 void PrintUsage(std::FILE* out) {
