@@ -117,30 +117,53 @@ struct RmsNormSpec {
   int norm_dim = 0;
 };
 
-// What happens to the rows of x before they are multiplied.
-enum class Prologue : std::uint8_t {
-  kNone,     // x is [T, K]
-  kRmsNorm,  // x is [T, K], normalised by `norm`
-  kSiluMul,  // x is [T, 2K] = [gate | up]; the product's input is silu(gate) * up
+// y = (x - mean(x)) * rsqrt(variance(x) + epsilon) * weight + bias, over the columns of a row (Ba et al.,
+// 2016).
+struct LayerNormSpec {
+  const float* weight = nullptr;  // [columns], device
+  const float* bias = nullptr;    // [columns], device
+  float epsilon = 1e-5f;
 };
 
-// out[t, n] (+)= sum_k prologue(x)[t, k] * weight[n, k] + bias[n].
+// What happens to the rows of x before they are multiplied.
+enum class Prologue : std::uint8_t {
+  kNone,       // x is [T, K]
+  kRmsNorm,    // x is [T, K], normalised by `norm`
+  kLayerNorm,  // x is [T, K], normalised by `layer_norm`
+  kSiluMul,    // x is [T, 2K] = [gate | up]; the product's input is silu(gate) * up
+  kRelu,       // x is [T, K]; max(x, 0)
+  kGeluTanh,   // x is [T, K]; x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))), GELU's tanh form
+};
+
+// A second product that is summed with the first before anything is written: the shortcut of a sliced layer
+// (SliceGPT, section 3.4), so that [W_o ; S] is one pass over the output.
+struct SecondProduct {
+  ConstMatrixView x;               // [T, K2], no prologue
+  const Weight* weight = nullptr;  // [N, K2]; nullptr: there is none
+};
+
+// out[t, n] (+)= sum_k prologue(x)[t, k] * weight[n, k] + sum_k second.x[t, k] * second.weight[n, k] +
+// bias[n]. With a second product, both weights have been packed from a single source each.
 struct MatMulArgs {
   ConstMatrixView x;
   const Weight* weight = nullptr;  // [N, K]
   MatrixView out;                  // [T, N]
   Prologue prologue = Prologue::kNone;
-  RmsNormSpec norm = {};        // for kRmsNorm
-  const float* bias = nullptr;  // [N], device, or nullptr
-  bool accumulate = false;      // add to what `out` holds (the residual stream)
+  RmsNormSpec norm = {};          // for kRmsNorm
+  LayerNormSpec layer_norm = {};  // for kLayerNorm
+  const float* bias = nullptr;    // [N], device, or nullptr
+  bool accumulate = false;        // add to what `out` holds (the residual stream)
+  SecondProduct second = {};
 };
 
-// cos and sin of position * frequency: [max_position, head_dim / 2] each, device, row-major. Llama's layout:
-// dimension i rotates with dimension i + head_dim / 2.
+// cos and sin of position * frequency: [max_position, rotary_dim / 2] each, device, row-major. Llama's
+// layout: dimension i rotates with dimension i + rotary_dim / 2, and those from rotary_dim on stay as they
+// are.
 struct RopeTable {
-  const float* cos = nullptr;
+  const float* cos = nullptr;  // nullptr: nothing rotates (models with learned positions)
   const float* sin = nullptr;
   int max_position = 0;
+  int rotary_dim = 0;  // even, at most head_dim; 0: head_dim
 };
 
 struct RopeAndStoreKvArgs {
@@ -206,8 +229,11 @@ class Backend {
   // out[t] = row token_ids[t] of table, as float. Ids are in range.
   virtual void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) = 0;
   virtual void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) = 0;
+  virtual void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) = 0;
   // out[i] = x[rows[i]].
   virtual void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
+  // out[i] += x[rows[i]] (learned positions).
+  virtual void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
   virtual void MatMul(const MatMulArgs& args) = 0;
   virtual void RopeAndStoreKv(const RopeAndStoreKvArgs& args) = 0;
   virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;

@@ -1,5 +1,6 @@
 #include "models/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -34,13 +35,16 @@ Status CheckPositive(const char* field, float value) {
       std::string("'") + field + "' is " + std::to_string(value) + "; it must be a positive number", field);
 }
 
-Status ValidateRope(const RopeConfig& rope, int head_dim) {
+Status ValidateRope(const RopeConfig& rope, int rotary_dim) {
   RETURN_IF_ERROR(CheckPositive("rope.theta", rope.theta));
   RETURN_IF_ERROR(CheckPositive("rope.factor", rope.factor));
   if (!rope.frequency_factors.empty() &&
-      rope.frequency_factors.size() != static_cast<std::size_t>(head_dim / 2)) {
+      rope.frequency_factors.size() != static_cast<std::size_t>(rotary_dim / 2)) {
     return InvalidArgument("there must be one rope frequency factor for each of the " +
-                           std::to_string(head_dim / 2) + " frequencies");
+                           std::to_string(rotary_dim / 2) + " frequencies");
+  }
+  for (const float factor : rope.frequency_factors) {
+    RETURN_IF_ERROR(CheckPositive("rope.frequency_factors", factor));
   }
   if (rope.scaling != RopeScaling::kLlama3) return OkStatus();
   RETURN_IF_ERROR(CheckPositive("rope.low_frequency_factor", rope.low_frequency_factor));
@@ -50,6 +54,35 @@ Status ValidateRope(const RopeConfig& rope, int head_dim) {
                            "rope.low_frequency_factor");
   }
   return CheckRange("rope.original_max_position", rope.original_max_position, 1, kMaxPosition);
+}
+
+// Each layer begins where the one before it ended; the last one ends in the width that the head reads.
+Status ValidateWidths(const ModelConfig& config) {
+  if (static_cast<int>(config.widths.size()) != config.num_layers) {
+    return InvalidArgument("there are widths for " + std::to_string(config.widths.size()) +
+                               " sliced layers, but the model has " + std::to_string(config.num_layers),
+                           "widths");
+  }
+  RETURN_IF_ERROR(CheckRange("norm_dim", config.norm_dim, 1, kMaxWidth));
+  const int most = config.hidden_size;
+  int expected = config.widths.front().in;
+  for (std::size_t i = 0; i < config.widths.size(); ++i) {
+    const LayerWidths& layer = config.widths[i];
+    for (const int width : {layer.in, layer.mid, layer.out}) {
+      RETURN_IF_ERROR(CheckRange("widths", width, 1, most));
+    }
+    if (layer.in != expected || (config.parallel_block && layer.mid != layer.in)) {
+      return InvalidArgument("sliced layer " + std::to_string(i) + " reads widths " +
+                                 std::to_string(layer.in) + " and " + std::to_string(layer.mid) +
+                                 ", but is given " + std::to_string(expected),
+                             "widths");
+    }
+    expected = layer.out;
+  }
+  if (expected == config.hidden_size) return OkStatus();
+  return InvalidArgument("the last sliced layer ends in width " + std::to_string(expected) +
+                             ", but the head reads 'hidden_size', " + std::to_string(config.hidden_size),
+                         "widths");
 }
 
 Status Prefixed(const std::string& path, const Status& status) {
@@ -82,6 +115,10 @@ std::string_view ArchitectureName(Architecture architecture) {
       return "qwen2";
     case Architecture::kQwen3:
       return "qwen3";
+    case Architecture::kOpt:
+      return "opt";
+    case Architecture::kPhi:
+      return "phi";
   }
   return "unknown";
 }
@@ -105,7 +142,13 @@ Status ModelConfig::Validate() const {
     return InvalidArgument("'head_dim' is " + std::to_string(head_dim) + "; it must be even", "head_dim");
   }
   RETURN_IF_ERROR(CheckPositive("norm_epsilon", norm_epsilon));
-  RETURN_IF_ERROR(ValidateRope(rope, head_dim));
+  RETURN_IF_ERROR(CheckRange("rotary_dim", rotary_dim, 0, head_dim));
+  if (rotary_dim % 2 != 0) {
+    return InvalidArgument("'rotary_dim' is " + std::to_string(rotary_dim) + "; it must be even",
+                           "rotary_dim");
+  }
+  RETURN_IF_ERROR(ValidateRope(rope, rotary_dim));
+  if (sliced()) RETURN_IF_ERROR(ValidateWidths(*this));
   for (const TokenId id : eos_token_ids) RETURN_IF_ERROR(CheckRange("eos_token_id", id, 0, vocab_size - 1));
   return CheckRange("bos_token_id", bos_token_id, -1, vocab_size - 1);
 }

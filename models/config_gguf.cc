@@ -80,15 +80,21 @@ Status ReadSizes(const Metadata& metadata, ModelConfig* config) {
   config->num_kv_heads = kv_heads.value_or(config->num_heads);
   ASSIGN_OR_RETURN(const std::optional<int> key_length, metadata.Int("attention.key_length"));
   config->head_dim = key_length.value_or(config->hidden_size / config->num_heads);
+  const bool partial = config->architecture == Architecture::kPhi;
   for (const char* key : {"attention.value_length", "rope.dimension_count"}) {
     ASSIGN_OR_RETURN(const std::optional<int> length, metadata.Int(key));
-    if (length.value_or(config->head_dim) != config->head_dim) {
+    if (partial && key == std::string_view("rope.dimension_count")) {
+      config->rotary_dim = length.value_or(config->head_dim);
+    } else if (length.value_or(config->head_dim) != config->head_dim) {
       return metadata.Unsupported(key, std::to_string(*length),
                                   "the head dimension, " + std::to_string(config->head_dim));
     }
   }
-  ASSIGN_OR_RETURN(const std::optional<double> epsilon, metadata.Number("attention.layer_norm_rms_epsilon"));
-  if (!epsilon) return metadata.Missing("attention.layer_norm_rms_epsilon");
+  if (!partial && !config->learned_positions) config->rotary_dim = config->head_dim;
+  const char* epsilon_key =
+      config->norm == NormKind::kLayer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+  ASSIGN_OR_RETURN(const std::optional<double> epsilon, metadata.Number(epsilon_key));
+  if (!epsilon) return metadata.Missing(epsilon_key);
   config->norm_epsilon = static_cast<float>(*epsilon);
   ASSIGN_OR_RETURN(const std::optional<int> window, metadata.Int("attention.sliding_window"));
   config->sliding_window = window.value_or(0);
@@ -100,7 +106,7 @@ Status ReadFrequencyFactors(const GgufFile& file, ModelConfig* config) {
   constexpr std::string_view kName = "rope_freqs.weight";
   const TensorInfo* tensor = file.Find(kName);
   if (tensor == nullptr) return OkStatus();
-  const std::int64_t expected[] = {config->head_dim / 2};
+  const std::int64_t expected[] = {config->rotary_dim / 2};
   RETURN_IF_ERROR(CheckShape(*tensor, expected));
   if (tensor->type != WeightType::kF32) return DataLoss("tensor 'rope_freqs.weight' must be of type F32");
   std::vector<float>& factors = config->rope.frequency_factors;
@@ -143,11 +149,17 @@ bool HasTensor(const GgufFile& file, TensorRole role) {
 Status ReadFeatures(const GgufFile& file, const Metadata& metadata, ModelConfig* config) {
   ASSIGN_OR_RETURN(const std::optional<int> experts, metadata.Int("expert_count"));
   if (experts.value_or(0) != 0) return metadata.Unsupported("expert_count", std::to_string(*experts), "0");
-  for (const char* name : {"blk.0.ffn_gate.bias", "blk.0.ffn_up.bias", "blk.0.ffn_down.bias"}) {
-    if (file.Find(name) != nullptr) {
-      return Unimplemented("tensor '" + std::string(name) + "': biases of the MLP are not supported");
-    }
+  if (file.Find("blk.0.ffn_gate.bias") != nullptr) {
+    return Unimplemented("tensor 'blk.0.ffn_gate.bias': biases of a gated MLP are not supported");
   }
+  if (file.Find("blk.0.attn_qkv.weight") != nullptr) {
+    return Unimplemented("tensor 'blk.0.attn_qkv.weight': a joint matrix of q, k and v is not supported");
+  }
+  config->mlp_bias = HasTensor(file, TensorRole::kUpBias);
+  if (config->mlp_bias && config->gated()) {
+    return Unimplemented("tensor 'blk.0.ffn_up.bias': biases of a gated MLP are not supported");
+  }
+  config->head_bias = HasTensor(file, TensorRole::kHeadBias);
   config->tie_embeddings = !HasTensor(file, TensorRole::kHead);
   config->attention_bias =
       config->architecture == Architecture::kQwen2 || HasTensor(file, TensorRole::kQueryBias);
@@ -177,6 +189,49 @@ Status ReadTokens(const GgufFile& file, const Metadata& metadata, ModelConfig* c
   return OkStatus();
 }
 
+// Our own keys: a sliced model's widths, three a layer (in, mid, out).
+Status ReadSlicing(const GgufFile& file, const Metadata& metadata, ModelConfig* config) {
+  const std::string key = "reprise.sliced.widths";
+  const GgufValue* widths = file.FindMetadata(key);
+  if (widths == nullptr) return OkStatus();
+  const std::vector<std::int64_t>* values = widths->AsInts();
+  if (values == nullptr || values->size() % 3 != 0 ||
+      !std::all_of(values->begin(), values->end(), [](std::int64_t w) { return w > 0 && w <= INT32_MAX; })) {
+    return InvalidArgument("metadata key " + Quoted(key) + " must be a list of three widths a layer", key);
+  }
+  const auto at = [&](std::size_t i) { return static_cast<int>((*values)[i]); };
+  for (std::size_t i = 0; i < values->size(); i += 3) config->widths.push_back({at(i), at(i + 1), at(i + 2)});
+  ASSIGN_OR_RETURN(const std::optional<int> norm_dim, metadata.AnyInt("reprise.sliced.norm_dim"));
+  config->norm_dim = norm_dim.value_or(0);
+  return OkStatus();
+}
+
+// What the name alone decides.
+Status ReadArchitecture(const std::string& name, ModelConfig* config) {
+  if (name == "llama") {
+    config->architecture = Architecture::kLlama;
+  } else if (name == "qwen2") {
+    config->architecture = Architecture::kQwen2;
+  } else if (name == "qwen3") {
+    config->architecture = Architecture::kQwen3;
+  } else if (name == "phi2") {
+    config->architecture = Architecture::kPhi;
+    config->norm = NormKind::kLayer;
+    config->activation = Activation::kGeluTanh;
+    config->parallel_block = true;
+  } else if (name == "opt") {
+    config->architecture = Architecture::kOpt;
+    config->norm = NormKind::kLayer;
+    config->activation = Activation::kRelu;
+    config->learned_positions = true;
+  } else {
+    return Unimplemented("metadata key 'general.architecture' is " + Quoted(name) +
+                             ", which is not supported; supported: llama, qwen2, qwen3, phi2, opt",
+                         "general.architecture");
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<ModelConfig> ReadGgufConfig(const GgufFile& file) {
@@ -185,22 +240,13 @@ Result<ModelConfig> ReadGgufConfig(const GgufFile& file) {
   if (name == nullptr)
     return InvalidArgument("metadata key 'general.architecture' is missing or not a string");
   ModelConfig config;
-  if (*name == "llama") {
-    config.architecture = Architecture::kLlama;
-  } else if (*name == "qwen2") {
-    config.architecture = Architecture::kQwen2;
-  } else if (*name == "qwen3") {
-    config.architecture = Architecture::kQwen3;
-  } else {
-    return Unimplemented("metadata key 'general.architecture' is " + Quoted(*name) +
-                             ", which is not supported; supported: llama, qwen2, qwen3",
-                         "general.architecture");
-  }
+  RETURN_IF_ERROR(ReadArchitecture(*name, &config));
   const Metadata metadata(file, *name);
   RETURN_IF_ERROR(ReadSizes(metadata, &config));
   RETURN_IF_ERROR(ReadRope(file, metadata, &config));
   RETURN_IF_ERROR(ReadFeatures(file, metadata, &config));
   RETURN_IF_ERROR(ReadTokens(file, metadata, &config));
+  RETURN_IF_ERROR(ReadSlicing(file, metadata, &config));
   return config;
 }
 

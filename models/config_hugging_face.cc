@@ -6,6 +6,7 @@
 #include "models/config_loaders.h"
 #include "models/formats/json_file.h"
 #include "models/json_fields.h"
+#include "models/sliced_config.h"
 
 namespace reprise {
 namespace {
@@ -16,26 +17,37 @@ struct KnownArchitecture {
   Architecture architecture;
 };
 
-constexpr std::array<KnownArchitecture, 4> kArchitectures = {{
+constexpr std::array<KnownArchitecture, 6> kArchitectures = {{
     {"LlamaForCausalLM", "llama", Architecture::kLlama},
     {"MistralForCausalLM", "mistral", Architecture::kMistral},
     {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2},
     {"Qwen3ForCausalLM", "qwen3", Architecture::kQwen3},
+    {"OPTForCausalLM", "opt", Architecture::kOpt},
+    {"PhiForCausalLM", "phi", Architecture::kPhi},
 }};
 constexpr std::string_view kSupportedClasses =
-    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
-constexpr std::string_view kSupportedModelTypes = "llama, mistral, qwen2, qwen3";
+    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, OPTForCausalLM, "
+    "PhiForCausalLM";
+constexpr std::string_view kSupportedModelTypes = "llama, mistral, qwen2, qwen3, opt, phi";
 
-// The class decides; a file without one (a bare base config) is known by its model_type.
-Result<Architecture> ReadArchitecture(const JsonFields& fields) {
+Result<bool> IsSliced(const JsonFields& fields) {
   ASSIGN_OR_RETURN(const std::vector<std::string> classes, fields.Strings("architectures"));
+  return !classes.empty() && classes.front() == kSlicedClass;
+}
+
+// The class decides; a file without one (a bare base config) is known by its model_type. A sliced model names
+// the class it was made from.
+Result<Architecture> ReadArchitecture(const JsonFields& fields) {
+  ASSIGN_OR_RETURN(const bool sliced, IsSliced(fields));
+  const char* key = sliced ? "base_architectures" : "architectures";
+  ASSIGN_OR_RETURN(const std::vector<std::string> classes, fields.Strings(key));
   ASSIGN_OR_RETURN(const std::optional<std::string> model_type, fields.String("model_type"));
   for (const KnownArchitecture& known : kArchitectures) {
     if (!classes.empty() ? classes.front() == known.class_name : model_type == known.model_type) {
       return known.architecture;
     }
   }
-  if (!classes.empty()) return fields.Unsupported("architectures", kSupportedClasses);
+  if (!classes.empty()) return fields.Unsupported(key, kSupportedClasses);
   return fields.Unsupported("model_type", kSupportedModelTypes);
 }
 
@@ -43,15 +55,17 @@ Status ReadSizes(const JsonFields& fields, ModelConfig* config) {
   ASSIGN_OR_RETURN(config->vocab_size, fields.RequiredInt("vocab_size"));
   ASSIGN_OR_RETURN(config->hidden_size, fields.RequiredInt("hidden_size"));
   ASSIGN_OR_RETURN(config->num_layers, fields.RequiredInt("num_hidden_layers"));
-  ASSIGN_OR_RETURN(config->intermediate_size, fields.RequiredInt("intermediate_size"));
+  const bool is_opt = config->architecture == Architecture::kOpt;
+  ASSIGN_OR_RETURN(config->intermediate_size, fields.RequiredInt(is_opt ? "ffn_dim" : "intermediate_size"));
   ASSIGN_OR_RETURN(config->max_position, fields.RequiredInt("max_position_embeddings"));
   ASSIGN_OR_RETURN(config->num_heads, fields.RequiredInt("num_attention_heads"));
   if (config->num_heads <= 0) return fields.Wrong("num_attention_heads", "a positive integer");
-  // Only Llama's class derives these two when they are left out; the others have defaults of their own, which
-  // no published model relies on.
-  const bool is_llama = config->architecture == Architecture::kLlama;
+  // These classes derive the next two when they are left out; the others have defaults of their own, which no
+  // published model relies on.
+  const bool derives =
+      is_opt || config->architecture == Architecture::kLlama || config->architecture == Architecture::kPhi;
   ASSIGN_OR_RETURN(const std::optional<int> num_kv_heads, fields.Int("num_key_value_heads"));
-  if (!num_kv_heads && !is_llama) return fields.Wrong("num_key_value_heads", "an integer");
+  if (!num_kv_heads && !derives) return fields.Wrong("num_key_value_heads", "an integer");
   config->num_kv_heads = num_kv_heads.value_or(config->num_heads);
   ASSIGN_OR_RETURN(const std::optional<int> head_dim, fields.Int("head_dim"));
   if (!head_dim && config->architecture == Architecture::kQwen3)
@@ -60,8 +74,11 @@ Status ReadSizes(const JsonFields& fields, ModelConfig* config) {
     return fields.Wrong("hidden_size", "a multiple of num_attention_heads, as there is no 'head_dim'");
   }
   config->head_dim = head_dim.value_or(config->hidden_size / config->num_heads);
-  ASSIGN_OR_RETURN(const std::optional<double> epsilon, fields.Number("rms_norm_eps"));
-  config->norm_epsilon = static_cast<float>(epsilon.value_or(1e-6));
+  const bool is_phi = config->architecture == Architecture::kPhi;
+  ASSIGN_OR_RETURN(const std::optional<double> epsilon,
+                   fields.Number(is_phi ? "layer_norm_eps" : "rms_norm_eps"));
+  // OPT's class leaves it to LayerNorm's default.
+  config->norm_epsilon = is_opt ? 1e-5f : static_cast<float>(epsilon.value_or(is_phi ? 1e-5 : 1e-6));
   return OkStatus();
 }
 
@@ -95,13 +112,28 @@ Status ReadRopeScaling(const JsonFields& fields, RopeConfig* rope) {
   return OkStatus();
 }
 
-Status RefusePartialRotary(const JsonFields& fields) {
+// The share of a head's dimensions that rotates.
+Status ReadRotaryDim(const JsonFields& fields, ModelConfig* config) {
   ASSIGN_OR_RETURN(const std::optional<double> partial, fields.Number("partial_rotary_factor"));
-  return partial.value_or(1.0) == 1.0 ? OkStatus() : fields.Unsupported("partial_rotary_factor", "1");
+  if (!partial) return OkStatus();
+  if (config->architecture != Architecture::kPhi) {
+    return *partial == 1.0 ? OkStatus() : fields.Unsupported("partial_rotary_factor", "1");
+  }
+  if (!(*partial > 0.0 && *partial <= 1.0)) {
+    return fields.Wrong("partial_rotary_factor", "a number above 0, up to 1");
+  }
+  config->rotary_dim = static_cast<int>(config->head_dim * *partial);
+  return OkStatus();
 }
 
 Status ReadRope(const JsonFields& fields, ModelConfig* config) {
-  RETURN_IF_ERROR(RefusePartialRotary(fields));
+  if (config->architecture == Architecture::kOpt) {
+    config->learned_positions = true;
+    return OkStatus();
+  }
+  // Only Phi's class turns less than the whole head, half of it unless told otherwise.
+  config->rotary_dim = config->architecture == Architecture::kPhi ? config->head_dim / 2 : config->head_dim;
+  RETURN_IF_ERROR(ReadRotaryDim(fields, config));
   ASSIGN_OR_RETURN(std::optional<double> theta, fields.Number("rope_theta"));
   ASSIGN_OR_RETURN(const auto scaling, fields.Object("rope_scaling"));
   ASSIGN_OR_RETURN(const auto parameters, fields.Object("rope_parameters"));
@@ -110,7 +142,7 @@ Status ReadRope(const JsonFields& fields, ModelConfig* config) {
     if (parameters->Has("full_attention") || parameters->Has("sliding_attention")) {
       return fields.Unsupported("rope_parameters", "one set for all layers");
     }
-    RETURN_IF_ERROR(RefusePartialRotary(*parameters));
+    RETURN_IF_ERROR(ReadRotaryDim(*parameters, config));
     RETURN_IF_ERROR(ReadRopeScaling(*parameters, &config->rope));
     ASSIGN_OR_RETURN(const std::optional<double> nested, parameters->Number("rope_theta"));
     if (nested) theta = nested;
@@ -144,14 +176,60 @@ Status ReadAttention(const JsonFields& fields, ModelConfig* config) {
       config->attention_bias = attention_bias.value_or(false);
       config->attention_output_bias = config->attention_bias;
       break;
+    case Architecture::kOpt:
+    case Architecture::kPhi:
+      config->attention_bias = config->attention_output_bias = config->mlp_bias = true;
+      break;
   }
   return use_sliding_window.value_or(false) ? fields.Unsupported("use_sliding_window", "false") : OkStatus();
 }
 
-// What would change the output and that the decoder does not do.
-Status RefuseUnsupported(const JsonFields& fields) {
-  ASSIGN_OR_RETURN(const std::optional<std::string> activation, fields.String("hidden_act"));
-  if (activation.value_or("silu") != "silu") return fields.Unsupported("hidden_act", "silu");
+// A field that is absent or has the one value that is supported.
+template <typename T>
+Status RequireValue(const JsonFields& fields, const char* name, const Result<std::optional<T>>& value,
+                    const T& supported, std::string_view text) {
+  RETURN_IF_ERROR(value.status());
+  return value->value_or(supported) == supported ? OkStatus() : fields.Unsupported(name, text);
+}
+
+// opt-350m is the one model of its family that normalises after its blocks and projects its embedding.
+Status ReadOpt(const JsonFields& fields, ModelConfig* config) {
+  config->norm = NormKind::kLayer;
+  config->activation = Activation::kRelu;
+  const int width = config->hidden_size;
+  RETURN_IF_ERROR(RequireValue<bool>(fields, "do_layer_norm_before", fields.Bool("do_layer_norm_before"),
+                                     true, "true (opt-350m differs)"));
+  RETURN_IF_ERROR(RequireValue<int>(fields, "word_embed_proj_dim", fields.Int("word_embed_proj_dim"), width,
+                                    "hidden_size (opt-350m differs)"));
+  RETURN_IF_ERROR(RequireValue<bool>(fields, "enable_bias", fields.Bool("enable_bias"), true, "true"));
+  RETURN_IF_ERROR(RequireValue<bool>(fields, "layer_norm_elementwise_affine",
+                                     fields.Bool("layer_norm_elementwise_affine"), true, "true"));
+  RETURN_IF_ERROR(RequireValue<bool>(fields, "_remove_final_layer_norm",
+                                     fields.Bool("_remove_final_layer_norm"), false, "false"));
+  return RequireValue<std::string>(fields, "activation_function", fields.String("activation_function"),
+                                   "relu", "relu");
+}
+
+Status ReadPhi(const JsonFields& fields, ModelConfig* config) {
+  config->norm = NormKind::kLayer;
+  config->activation = Activation::kGeluTanh;
+  config->parallel_block = true;
+  config->head_bias = true;
+  RETURN_IF_ERROR(RequireValue<bool>(fields, "qk_layernorm", fields.Bool("qk_layernorm"), false, "false"));
+  return RequireValue<std::string>(fields, "hidden_act", fields.String("hidden_act"), "gelu_new", "gelu_new");
+}
+
+// Norm, activation and the order of a layer's parts; what would change the output and that the decoder does
+// not do is refused.
+Status ReadBlock(const JsonFields& fields, ModelConfig* config) {
+  if (config->architecture == Architecture::kOpt) {
+    RETURN_IF_ERROR(ReadOpt(fields, config));
+  } else if (config->architecture == Architecture::kPhi) {
+    RETURN_IF_ERROR(ReadPhi(fields, config));
+  } else {
+    RETURN_IF_ERROR(
+        RequireValue<std::string>(fields, "hidden_act", fields.String("hidden_act"), "silu", "silu"));
+  }
   ASSIGN_OR_RETURN(const std::optional<bool> mlp_bias, fields.Bool("mlp_bias"));
   if (mlp_bias.value_or(false)) return fields.Unsupported("mlp_bias", "false");
   if (fields.Has("quantization_config")) {
@@ -162,10 +240,22 @@ Status RefuseUnsupported(const JsonFields& fields) {
 
 Status ReadTokens(const JsonFields& fields, ModelConfig* config) {
   ASSIGN_OR_RETURN(const std::optional<bool> tied, fields.Bool("tie_word_embeddings"));
-  config->tie_embeddings = tied.value_or(false);
+  config->tie_embeddings = tied.value_or(config->architecture == Architecture::kOpt);
   ASSIGN_OR_RETURN(config->eos_token_ids, fields.Ints("eos_token_id"));
   ASSIGN_OR_RETURN(const std::optional<int> bos, fields.Int("bos_token_id"));
   config->bos_token_id = bos.value_or(-1);
+  return OkStatus();
+}
+
+Status ReadSlicing(const JsonFields& fields, ModelConfig* config) {
+  ASSIGN_OR_RETURN(const auto slicing, fields.Object("slicing"));
+  if (!slicing) return fields.Wrong("slicing", "an object with the widths of every layer");
+  ASSIGN_OR_RETURN(config->norm_dim, slicing->RequiredInt("norm_dim"));
+  ASSIGN_OR_RETURN(config->widths, ReadLayerWidths(*slicing));
+  ASSIGN_OR_RETURN(const std::vector<double> factors, slicing->Numbers("rope_frequency_factors"));
+  config->rope.frequency_factors.assign(factors.begin(), factors.end());
+  config->tie_embeddings = false;
+  config->head_bias = config->norm == NormKind::kLayer;  // from the offset of the fused final norm
   return OkStatus();
 }
 
@@ -192,8 +282,10 @@ Result<ModelConfig> ReadHuggingFaceFields(const JsonFields& fields, Architecture
   RETURN_IF_ERROR(ReadSizes(fields, &config));
   RETURN_IF_ERROR(ReadRope(fields, &config));
   RETURN_IF_ERROR(ReadAttention(fields, &config));
-  RETURN_IF_ERROR(RefuseUnsupported(fields));
+  RETURN_IF_ERROR(ReadBlock(fields, &config));
   RETURN_IF_ERROR(ReadTokens(fields, &config));
+  ASSIGN_OR_RETURN(const bool sliced, IsSliced(fields));
+  if (sliced) RETURN_IF_ERROR(ReadSlicing(fields, &config));
   return config;
 }
 

@@ -1,5 +1,6 @@
 #include "models/decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -16,7 +17,7 @@ Result<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpoint, con
   WeightLoader loader(checkpoint, backend);
   VocabularyWeights vocabulary;
   const std::array embedding{MatrixSource{TensorRole::kTokenEmbedding, config.vocab_size}};
-  ASSIGN_OR_RETURN(vocabulary.embedding, loader.LoadMatrix(embedding, config.hidden_size, 0));
+  ASSIGN_OR_RETURN(vocabulary.embedding, loader.LoadMatrix(embedding, config.embedding_width(), 0));
   if (config.tie_embeddings) {
     vocabulary.head = vocabulary.embedding;
   } else {
@@ -37,16 +38,32 @@ Result<std::unique_ptr<Decoder>> Decoder::LoadLayers(const Checkpoint& checkpoin
 Result<std::unique_ptr<Decoder>> Decoder::Finish(WeightLoader& loader, const ModelConfig& config,
                                                  Backend& backend, int max_positions,
                                                  VocabularyWeights vocabulary) {
-  const std::array final_norm{VectorSource{TensorRole::kFinalNorm, config.hidden_size}};
-  ASSIGN_OR_RETURN(const float* norm, loader.LoadVector(final_norm, 0));
   ASSIGN_OR_RETURN(LayerStack layers, LayerStack::Load(loader, config, backend, max_positions));
   std::unique_ptr<Decoder> decoder(new Decoder(config, backend, std::move(layers)));
   decoder->vocabulary_ = std::move(vocabulary);
-  decoder->final_norm_ = norm;
+  RETURN_IF_ERROR(decoder->LoadVectors(loader));
   decoder->weight_bytes_ = loader.weight_bytes();
   decoder->num_parameters_ = loader.num_parameters();
   decoder->device_memory_ = loader.TakeMemory();
   return decoder;
+}
+
+Status Decoder::LoadVectors(WeightLoader& loader) {
+  const int width = config_.hidden_size;
+  if (!config_.sliced()) {
+    ASSIGN_OR_RETURN(final_norm_, loader.LoadVector(TensorRole::kFinalNorm, width, 0));
+    if (config_.norm == NormKind::kLayer) {
+      ASSIGN_OR_RETURN(final_norm_bias_, loader.LoadVector(TensorRole::kFinalNormBias, width, 0));
+    }
+  }
+  if (config_.head_bias) {
+    ASSIGN_OR_RETURN(head_bias_, loader.LoadVector(TensorRole::kHeadBias, config_.vocab_size, 0));
+  }
+  if (config_.learned_positions) {
+    ASSIGN_OR_RETURN(positions_, loader.LoadTable(TensorRole::kPositionEmbedding, config_.position_rows(),
+                                                  config_.embedding_width()));
+  }
+  return OkStatus();
 }
 
 Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
@@ -62,7 +79,26 @@ Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
                                        "activations for " + std::to_string(max_tokens) + " tokens a step"));
   max_tokens_ = max_tokens;
   max_logit_rows_ = max_logit_rows;
+  position_rows_.resize(tokens);
   return layers_.Reserve(max_tokens);
+}
+
+void Decoder::Embed(const BatchView& batch, MatrixView residual) {
+  backend_.Embed(batch.token_ids, *vocabulary_.embedding, residual);
+  if (positions_ == nullptr) return;
+  const std::span<int> rows = std::span(position_rows_).first(batch.positions.size());
+  std::transform(batch.positions.begin(), batch.positions.end(), rows.begin(),
+                 [](int position) { return position + ModelConfig::kPositionOffset; });
+  const int width = residual.columns;
+  backend_.AddRows({positions_, config_.position_rows(), width, width}, rows, residual);
+}
+
+void Decoder::FinalNorm(MatrixView residual, MatrixView hidden) {
+  if (config_.norm == NormKind::kRms || config_.sliced()) {
+    backend_.RmsNorm(residual, {final_norm_, config_.norm_epsilon, config_.norm_divisor()}, hidden);
+  } else {
+    backend_.LayerNorm(residual, {final_norm_, final_norm_bias_, config_.norm_epsilon}, hidden);
+  }
 }
 
 Decoder::Output Decoder::Forward(const BatchView& batch, std::span<const KvLayer> kv) {
@@ -74,11 +110,12 @@ Decoder::Output Decoder::Forward(const BatchView& batch, std::span<const KvLayer
   const MatrixView residual{residual_, tokens, width, width};
   const MatrixView hidden{hidden_, tokens, width, width};
   const MatrixView logits{logits_, rows, scores, scores};
-  backend_.Embed(batch.token_ids, *vocabulary_.embedding, residual);
+  const int embedding_width = config_.embedding_width();
+  Embed(batch, {residual_, tokens, embedding_width, embedding_width});
   layers_.Forward(batch, kv, residual);
-  backend_.RmsNorm(residual, {final_norm_, config_.norm_epsilon, width}, hidden);
+  FinalNorm(residual, hidden);
   if (rows > 0) {
-    MatMulArgs head{.x = hidden, .weight = vocabulary_.head.get(), .out = logits};
+    MatMulArgs head{.x = hidden, .weight = vocabulary_.head.get(), .out = logits, .bias = head_bias_};
     if (rows < tokens) {
       const MatrixView gathered{gathered_, rows, width, width};
       backend_.GatherRows(hidden, batch.logit_rows, gathered);
@@ -91,6 +128,7 @@ Decoder::Output Decoder::Forward(const BatchView& batch, std::span<const KvLayer
 
 Result<std::shared_ptr<const Weight>> LoadHeadRows(const Checkpoint& checkpoint, const ModelConfig& config,
                                                    Backend& backend, std::span<const TokenId> tokens) {
+  if (config.head_bias) return Unimplemented("a part of a head with a bias cannot be borrowed");
   const TensorRole role = config.tie_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kHead;
   ASSIGN_OR_RETURN(const TensorInfo* tensor, FindTensor(checkpoint, role));
   const std::array<std::int64_t, 2> shape{config.vocab_size, config.hidden_size};

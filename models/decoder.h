@@ -48,7 +48,7 @@ class Decoder {
 
   const ModelConfig& config() const { return config_; }
   const VocabularyWeights& vocabulary() const { return vocabulary_; }
-  const float* final_norm() const { return final_norm_; }  // [hidden_size], device
+  const float* final_norm() const { return final_norm_; }  // [hidden_size], device; nullptr in sliced models
   // Of what this decoder owns: borrowed matrices do not count.
   std::size_t weight_bytes() const { return weight_bytes_; }
   std::int64_t num_parameters() const { return num_parameters_; }
@@ -62,6 +62,10 @@ class Decoder {
   static Result<std::unique_ptr<Decoder>> Finish(WeightLoader& loader, const ModelConfig& config,
                                                  Backend& backend, int max_positions,
                                                  VocabularyWeights vocabulary);
+  Status LoadVectors(WeightLoader& loader);
+  void Embed(const BatchView& batch, MatrixView residual);
+  // Normalises the last residual for the head.
+  void FinalNorm(MatrixView residual, MatrixView hidden);
 
   ModelConfig config_;
   Backend& backend_;
@@ -70,17 +74,21 @@ class Decoder {
 
   VocabularyWeights vocabulary_;
   LayerStack layers_;
-  const float* final_norm_ = nullptr;                         // [D]
+  const float* final_norm_ = nullptr;                         // [D]; nullptr in sliced models
+  const float* final_norm_bias_ = nullptr;                    // [D] of a layer norm
+  const float* positions_ = nullptr;                          // [position_rows, embedding width], or nullptr
+  const float* head_bias_ = nullptr;                          // [V] or nullptr
   std::vector<std::unique_ptr<DeviceMemory>> device_memory_;  // vectors: norms, biases, rope tables
 
   // Activations of one step; see Reserve.
   std::unique_ptr<DeviceMemory> activations_;
   int max_tokens_ = 0;
   int max_logit_rows_ = 0;
-  float* residual_ = nullptr;  // [T, D]
-  float* hidden_ = nullptr;    // [T, D]
-  float* gathered_ = nullptr;  // [R, D]
-  float* logits_ = nullptr;    // [R, head rows]
+  std::vector<int> position_rows_;  // [T]: of the table of learned positions
+  float* residual_ = nullptr;       // [T, D]
+  float* hidden_ = nullptr;         // [T, D]
+  float* gathered_ = nullptr;       // [R, D]
+  float* logits_ = nullptr;         // [R, head rows]
 };
 
 // Packs the rows of the checkpoint's head that score `tokens` (each below config.vocab_size).

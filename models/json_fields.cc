@@ -88,6 +88,18 @@ Result<std::vector<int>> JsonFields::Ints(std::string_view name) const {
   return out;
 }
 
+Result<std::vector<double>> JsonFields::Numbers(std::string_view name) const {
+  const json* value = Find(name);
+  std::vector<double> out;
+  if (value == nullptr) return out;
+  if (!value->is_array()) return Wrong(name, "a list of numbers");
+  for (const json& element : *value) {
+    if (!element.is_number()) return Wrong(name, "a list of numbers");
+    out.push_back(element.get<double>());
+  }
+  return out;
+}
+
 Result<std::vector<std::string>> JsonFields::Strings(std::string_view name) const {
   const json* value = Find(name);
   std::vector<std::string> out;

@@ -26,6 +26,8 @@ class JsonFields {
   Result<std::optional<std::string>> String(std::string_view name) const;
   // One integer or a list of them; empty when absent.
   Result<std::vector<int>> Ints(std::string_view name) const;
+  // A list of numbers; empty when absent.
+  Result<std::vector<double>> Numbers(std::string_view name) const;
   Result<std::vector<std::string>> Strings(std::string_view name) const;
   Result<std::optional<JsonFields>> Object(std::string_view name) const;
 

@@ -22,10 +22,10 @@ double ScaleLlama3(const RopeConfig& rope, double frequency) {
 
 }  // namespace
 
-std::vector<double> RopeFrequencies(const RopeConfig& rope, int head_dim) {
-  std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
+std::vector<double> RopeFrequencies(const RopeConfig& rope, int rotary_dim) {
+  std::vector<double> frequencies(static_cast<std::size_t>(rotary_dim / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
-    double frequency = std::pow(static_cast<double>(rope.theta), -2.0 * static_cast<double>(i) / head_dim);
+    double frequency = std::pow(static_cast<double>(rope.theta), -2.0 * static_cast<double>(i) / rotary_dim);
     if (!rope.frequency_factors.empty()) {
       frequency /= rope.frequency_factors[i];
     } else if (rope.scaling == RopeScaling::kLinear) {
@@ -38,8 +38,8 @@ std::vector<double> RopeFrequencies(const RopeConfig& rope, int head_dim) {
   return frequencies;
 }
 
-std::vector<float> MakeRopeTable(const RopeConfig& rope, int head_dim, int max_positions) {
-  const std::vector<double> frequencies = RopeFrequencies(rope, head_dim);
+std::vector<float> MakeRopeTable(const RopeConfig& rope, int rotary_dim, int max_positions) {
+  const std::vector<double> frequencies = RopeFrequencies(rope, rotary_dim);
   const std::size_t half = frequencies.size();
   const std::size_t entries = static_cast<std::size_t>(max_positions) * half;
   std::vector<float> table(2 * entries);

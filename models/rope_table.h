@@ -7,11 +7,11 @@
 
 namespace reprise {
 
-// Angle per position of each pair of dimensions, [head_dim / 2]: theta^(-2i / head_dim) (RoFormer,
+// Angle per position of each pair of dimensions, [rotary_dim / 2]: theta^(-2i / rotary_dim) (RoFormer,
 // section 3.2.2), changed by linear scaling, Llama 3's wavelength-dependent scaling or a file's own factors.
-std::vector<double> RopeFrequencies(const RopeConfig& rope, int head_dim);
+std::vector<double> RopeFrequencies(const RopeConfig& rope, int rotary_dim);
 
-// cos then sin of position * frequency, [2, max_positions, head_dim / 2], row-major.
-std::vector<float> MakeRopeTable(const RopeConfig& rope, int head_dim, int max_positions);
+// cos then sin of position * frequency, [2, max_positions, rotary_dim / 2], row-major.
+std::vector<float> MakeRopeTable(const RopeConfig& rope, int rotary_dim, int max_positions);
 
 }  // namespace reprise

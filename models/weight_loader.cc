@@ -51,6 +51,16 @@ Result<const float*> WeightLoader::LoadVector(std::span<const VectorSource> part
   return UploadFloats(values);
 }
 
+Result<const float*> WeightLoader::LoadTable(TensorRole role, int rows, int columns) {
+  ASSIGN_OR_RETURN(const TensorInfo* tensor, FindTensor(checkpoint_, role));
+  const std::array<std::int64_t, 2> shape{rows, columns};
+  RETURN_IF_ERROR(CheckShape(*tensor, shape));
+  std::vector<float> values(static_cast<std::size_t>(tensor->elements()));
+  Dequantize(tensor->type, tensor->data, tensor->elements(), values.data());
+  num_parameters_ += tensor->elements();
+  return UploadFloats(values);
+}
+
 Result<const float*> WeightLoader::UploadFloats(const std::vector<float>& values) {
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory, backend_.Allocate(values.size() * sizeof(float)));
   backend_.Upload(memory->data(), values.data(), values.size() * sizeof(float));

@@ -40,6 +40,12 @@ class WeightLoader {
   Result<std::unique_ptr<Weight>> LoadMatrix(std::span<const MatrixSource> stacked, int columns, int layer);
   // The vectors one after another, as floats on the device.
   Result<const float*> LoadVector(std::span<const VectorSource> parts, int layer);
+  Result<const float*> LoadVector(TensorRole role, int size, int layer) {
+    const VectorSource part{role, size};
+    return LoadVector({&part, 1}, layer);
+  }
+  // A matrix [rows, columns] of the checkpoint as floats on the device.
+  Result<const float*> LoadTable(TensorRole role, int rows, int columns);
   Result<const float*> UploadFloats(const std::vector<float>& values);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }

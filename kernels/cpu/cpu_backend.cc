@@ -74,6 +74,19 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) override {
+    threads_.ParallelFor(x.rows, GrainFor(x.columns), [&](int begin, int end, int) {
+      for (int t = begin; t < end; ++t)
+        kernels_.layer_norm({x.row(t), spec.weight, spec.bias, out.row(t), x.columns, spec.epsilon});
+    });
+  }
+
+  void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    threads_.ParallelFor(static_cast<int>(rows.size()), GrainFor(x.columns), [&](int begin, int end, int) {
+      for (int i = begin; i < end; ++i) kernels_.add_row(x.row(rows[i]), x.columns, out.row(i));
+    });
+  }
+
   void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
     threads_.ParallelFor(static_cast<int>(rows.size()), GrainFor(x.columns), [&](int begin, int end, int) {
       for (int i = begin; i < end; ++i) std::copy_n(x.row(rows[i]), x.columns, out.row(i));
@@ -120,11 +133,14 @@ class CpuBackend final : public Backend {
   void RopeAndStoreToken(const RopeAndStoreKvArgs& args, int t, float* rotated_key) const {
     const KvGeometry& geometry = args.kv.geometry;
     const int dim = geometry.head_dim;
-    const auto angle = static_cast<std::size_t>(args.batch->positions[t]) * (dim / 2);
     RotateHead head;
-    head.cos = args.rope.cos + angle;
-    head.sin = args.rope.sin + angle;
     head.head_dim = dim;
+    if (args.rope.cos != nullptr) {
+      head.rotary_dim = args.rope.rotary_dim > 0 ? args.rope.rotary_dim : dim;
+      const auto angle = static_cast<std::size_t>(args.batch->positions[t]) * (head.rotary_dim / 2);
+      head.cos = args.rope.cos + angle;
+      head.sin = args.rope.sin + angle;
+    }
     head.epsilon = args.norm_epsilon;
     head.norm_weight = args.query_norm;
     float* row = args.qkv.row(t);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
+
 namespace reprise {
 namespace {
 
@@ -55,13 +57,12 @@ int CpuMatMul::PanelSet::PanelOfRow(int row) const {
   return row < in_larger ? row / (size + 1) : larger + (row - in_larger) / size;
 }
 
-CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles) const {
+CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const {
   const TileLayout& layout = GetTileLayout(type);
-  const int most = kernels_.panel_rows[static_cast<int>(type)];
   return {layout.activation,
           layout.offset,
           rows,
-          (rows + most - 1) / most,
+          (rows + panel_rows - 1) / panel_rows,
           PanelBytesPerTileRow(layout.activation) * tiles,
           nullptr};
 }
@@ -75,16 +76,29 @@ float* CpuMatMul::ThreadRow(int thread) const {
 
 Status CpuMatMul::Prepare(const MatMulArgs& args) {
   const auto& weight = static_cast<const CpuWeight&>(*args.weight);
+  const auto* second = static_cast<const CpuWeight*>(args.second.weight);
+  REPRISE_CHECK(second == nullptr || (weight.parts().size() == 1 && second->parts().size() == 1 &&
+                                      weight.rows() == second->rows()));
+  const auto panel_rows = [&](WeightType type) { return kernels_.panel_rows[static_cast<int>(type)]; };
+  const int most = second != nullptr ? panel_rows(second->parts()[0].type) : kMaxPanelRows;
   sets_.clear();
   set_of_part_.clear();
   for (const CpuWeight::Part& part : weight.parts()) {
-    const PanelSet wanted = MakePanelSet(part.type, args.x.rows, weight.num_tiles());
+    const PanelSet wanted =
+        MakePanelSet(part.type, args.x.rows, weight.num_tiles(), std::min(most, panel_rows(part.type)));
     std::size_t i = 0;
     while (i < sets_.size() && (sets_[i].kind != wanted.kind || sets_[i].offset != wanted.offset ||
                                 sets_[i].panels != wanted.panels))
       ++i;
     if (i == sets_.size()) sets_.push_back(wanted);
     set_of_part_.push_back(static_cast<int>(i));
+  }
+  first_sets_ = sets_.size();
+  int tiles = weight.num_tiles();
+  if (second != nullptr) {
+    sets_.push_back(MakePanelSet(second->parts()[0].type, args.x.rows, second->num_tiles(),
+                                 std::min(most, panel_rows(weight.parts()[0].type))));
+    tiles = std::max(tiles, second->num_tiles());
   }
   // A kernel may read, but not use, whole panels of kMaxPanelRows int8 rows beyond a smaller panel.
   constexpr std::size_t kSlack = kMaxPanelRows * kTileColumns;
@@ -96,32 +110,57 @@ Status CpuMatMul::Prepare(const MatMulArgs& args) {
     set.data = data;
     data += (set.bytes_per_row * set.rows + kSlack + 63) / 64 * 64;
   }
-  row_floats_ = static_cast<std::size_t>(weight.num_tiles()) * kTileColumns;
+  row_floats_ = static_cast<std::size_t>(tiles) * kTileColumns;
   return scratch_.Reserve(sizeof(float) * (kSumFloats + row_floats_) * threads_.num_threads());
 }
 
-void CpuMatMul::WriteRow(const MatMulArgs& args, int row, int thread) const {
-  const int columns = args.weight->columns();
-  const float* x = args.x.row(row);
-  const bool whole = static_cast<std::size_t>(columns) == row_floats_;
-  if (args.prologue != Prologue::kNone || !whole) {
-    float* prepared = ThreadRow(thread);
-    std::fill(prepared + columns, prepared + row_floats_, 0.0f);
-    if (args.prologue == Prologue::kRmsNorm) {
-      kernels_.rms_norm({x, args.norm.weight, prepared, columns, args.norm.norm_dim, args.norm.epsilon});
-    } else if (args.prologue == Prologue::kSiluMul) {
-      kernels_.silu_mul(x, x + columns, columns, prepared);
-    } else {
-      std::copy_n(x, columns, prepared);
-    }
-    x = prepared;
+// Puts a row of activations, padded with zeros to whole tiles, into its panel of every set. `x` may be the
+// thread's own row.
+void CpuMatMul::WriteRow(std::span<const PanelSet> sets, int row, const float* x, int columns,
+                         int thread) const {
+  const int tiles = (columns + kTileColumns - 1) / kTileColumns;
+  if (columns % kTileColumns != 0) {
+    float* padded = ThreadRow(thread);
+    if (x != padded) std::copy_n(x, columns, padded);
+    std::fill(padded + columns, padded + tiles * kTileColumns, 0.0f);
+    x = padded;
   }
-  const int tiles = static_cast<int>(row_floats_) / kTileColumns;
-  for (const PanelSet& set : sets_) {
+  for (const PanelSet& set : sets) {
     const int panel = set.PanelOfRow(row);
     kernels_.write_panel_row(
         {set.Panel(panel), set.Rows(panel), row - set.FirstRow(panel), set.kind, set.offset}, x, tiles);
   }
+}
+
+void CpuMatMul::WriteRows(const MatMulArgs& args, int row, int thread) const {
+  const int columns = args.weight->columns();
+  const float* x = args.x.row(row);
+  float* prepared = ThreadRow(thread);
+  switch (args.prologue) {
+    case Prologue::kNone:
+      prepared = nullptr;
+      break;
+    case Prologue::kRmsNorm:
+      kernels_.rms_norm({x, args.norm.weight, prepared, columns, args.norm.norm_dim, args.norm.epsilon});
+      break;
+    case Prologue::kLayerNorm:
+      kernels_.layer_norm(
+          {x, args.layer_norm.weight, args.layer_norm.bias, prepared, columns, args.layer_norm.epsilon});
+      break;
+    case Prologue::kSiluMul:
+      kernels_.silu_mul(x, x + columns, columns, prepared);
+      break;
+    case Prologue::kRelu:
+      kernels_.relu(x, columns, prepared);
+      break;
+    case Prologue::kGeluTanh:
+      kernels_.gelu_tanh(x, columns, prepared);
+      break;
+  }
+  const std::span<const PanelSet> sets(sets_);
+  WriteRow(sets.first(first_sets_), row, prepared != nullptr ? prepared : x, columns, thread);
+  if (args.second.weight == nullptr) return;
+  WriteRow(sets.subspan(first_sets_), row, args.second.x.row(row), args.second.weight->columns(), thread);
 }
 
 // Where the sums of panel rows go: straight to the output if nothing else happens to them and all 32 columns
@@ -133,15 +172,16 @@ CpuMatMul::SumsTarget CpuMatMul::TargetOf(const MatMulArgs& args, const CpuWeigh
   return {direct, part.first_row + group * kTileRows, columns, ThreadSums(thread)};
 }
 
-void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& part, const std::byte* group,
-                              Chunk chunk, const Pass& pass, const SumsTarget& target) const {
-  const TileLayout& layout = GetTileLayout(part.type);
-  const PanelSet& set = *pass.set;
+void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, Chunk chunk, const Pass& pass,
+                              const SumsTarget& target) const {
+  const TileLayout& layout = GetTileLayout(product.type);
+  const PanelSet& set = *product.set;
   const int panels = pass.last - pass.first;
-  const std::byte* tiles = group + TileOffset(layout, chunk.first_tile);
+  const std::byte* tiles = product.group + TileOffset(layout, chunk.first_tile);
   // One panel: it streams, and fetches some way ahead. Several: each fetches its part of the next chunk, so
   // that memory never idles while the weights at hand are multiplied.
-  const std::byte* fetch = panels == 1 ? tiles + kPrefetchBytes : group + TileOffset(layout, chunk.last_tile);
+  const std::byte* fetch =
+      panels == 1 ? tiles + kPrefetchBytes : product.group + TileOffset(layout, chunk.last_tile);
   const int tile_lines = layout.tile_bytes / 64;
   int lines_left = tile_lines;
   for (int p = pass.first; p < pass.last; ++p) {
@@ -155,9 +195,9 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& par
                       ? args.out.row(row) + target.column
                       : target.scratch + (chunk.only ? 0 : (row - set.FirstRow(pass.first)) * kTileRows);
     if (chunk.last && !target.direct) FetchOutput(args.out, row, rows, target.column);
-    kernels_.matmul[static_cast<int>(part.type)][rows](tiles, chunk.last_tile - chunk.first_tile, panel, sums,
-                                                       target.direct ? args.out.stride : kTileRows,
-                                                       chunk.first_tile > 0, {fetch, lines});
+    kernels_.matmul[static_cast<int>(product.type)][rows](tiles, chunk.last_tile - chunk.first_tile, panel,
+                                                          sums, target.direct ? args.out.stride : kTileRows,
+                                                          chunk.resume, {fetch, lines});
     fetch += static_cast<std::ptrdiff_t>(lines) * 64 * (chunk.last_tile - chunk.first_tile);
     if (chunk.last && !target.direct) {
       kernels_.write_sums({sums, rows, target.columns,
@@ -167,16 +207,38 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& par
   }
 }
 
-void CpuMatMul::MultiplyGroup(const MatMulArgs& args, const CpuWeight::Part& part, int group,
-                              const Pass& pass, int thread) const {
-  const int tiles = static_cast<int>(row_floats_) / kTileColumns;
+void CpuMatMul::MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
+                                const SumsTarget& target) const {
+  const int tiles = product.tiles;
   const int chunk_tiles = pass.last - pass.first == 1 ? tiles : std::min(tiles, kChunkTiles);
-  const SumsTarget target = TargetOf(args, part, group, thread);
+  const bool only = chunk_tiles == tiles && !product.resumes && product.finishes;
   for (int first = 0; first < tiles; first += chunk_tiles) {
     const int last = std::min(tiles, first + chunk_tiles);
-    MultiplyChunk(args, part, part.group(group), {first, last, chunk_tiles == tiles, last == tiles}, pass,
+    MultiplyChunk(args, product,
+                  {first, last, only, product.resumes || first > 0, product.finishes && last == tiles}, pass,
                   target);
   }
+}
+
+// The rows from `done` on, as many as a pass has.
+void CpuMatMul::MultiplyGroup(const MatMulArgs& args, int group, int done, int thread) const {
+  const auto& weight = static_cast<const CpuWeight&>(*args.weight);
+  const auto* second = static_cast<const CpuWeight*>(args.second.weight);
+  const CpuWeight::Part& part = weight.PartOfGroup(group);
+  const PanelSet& set = sets_[set_of_part_[&part - weight.parts().data()]];
+  // The panels that begin within this pass's rows.
+  const int first = done == 0 ? 0 : set.PanelOfRow(done - 1) + 1;
+  const int last = done + kPassRows >= set.rows ? set.panels : set.PanelOfRow(done + kPassRows - 1) + 1;
+  if (first >= last) return;
+  const int row_group = group - part.first_group;
+  const SumsTarget target = TargetOf(args, part, row_group, thread);
+  MultiplyProduct(args,
+                  {part.type, part.group(row_group), weight.num_tiles(), &set, false, second == nullptr},
+                  {first, last}, target);
+  if (second == nullptr) return;
+  const CpuWeight::Part& added = second->parts()[0];
+  MultiplyProduct(args, {added.type, added.group(row_group), second->num_tiles(), &sets_.back(), true, true},
+                  {first, last}, target);
 }
 
 Status CpuMatMul::Run(const MatMulArgs& args) {
@@ -186,20 +248,13 @@ Status CpuMatMul::Run(const MatMulArgs& args) {
   const auto rows = static_cast<std::size_t>(args.x.rows);
   const int grain = rows * row_floats_ <= kSerialElements ? args.x.rows : 1;
   threads_.ParallelFor(args.x.rows, grain, [&](int begin, int end, int thread) {
-    for (int row = begin; row < end; ++row) WriteRow(args, row, thread);
+    for (int row = begin; row < end; ++row) WriteRows(args, row, thread);
   });
   const int piece =
       std::clamp(weight.num_groups() / (kPiecesPerThread * threads_.num_threads()), 1, kMaxPieceGroups);
   for (int done = 0; done < args.x.rows; done += kPassRows) {
     threads_.ParallelFor(weight.num_groups(), piece, [&](int begin, int end, int thread) {
-      for (int g = begin; g < end; ++g) {
-        const CpuWeight::Part& part = weight.PartOfGroup(g);
-        const PanelSet& set = sets_[set_of_part_[&part - weight.parts().data()]];
-        // The panels that begin within this pass's rows.
-        const int first = done == 0 ? 0 : set.PanelOfRow(done - 1) + 1;
-        const int last = done + kPassRows >= set.rows ? set.panels : set.PanelOfRow(done + kPassRows - 1) + 1;
-        if (first < last) MultiplyGroup(args, part, g - part.first_group, {&set, first, last}, thread);
-      }
+      for (int g = begin; g < end; ++g) MultiplyGroup(args, g, done, thread);
     });
   }
   return OkStatus();

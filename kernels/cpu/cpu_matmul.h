@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -38,16 +39,27 @@ class CpuMatMul {
   };
   // Panels [first, last) are multiplied in one pass over the weights.
   struct Pass {
-    const PanelSet* set;
     int first;
     int last;
+  };
+
+  // A group of weight rows and the activations it is multiplied with. The second product of a MatMul resumes
+  // the first one's sums, so both have their rows cut into the same panels.
+  struct Product {
+    WeightType type;
+    const std::byte* group;
+    int tiles;
+    const PanelSet* set;
+    bool resumes;   // sums that another product began
+    bool finishes;  // nothing is added after it
   };
 
   // Tiles [first_tile, last_tile) of a group.
   struct Chunk {
     int first_tile;
     int last_tile;
-    bool only;
+    bool only;    // all that goes into the sums
+    bool resume;  // sums have been begun
     bool last;
   };
   struct SumsTarget {
@@ -58,23 +70,26 @@ class CpuMatMul {
   };
 
   Status Prepare(const MatMulArgs& args);
-  PanelSet MakePanelSet(WeightType type, int rows, int tiles) const;
-  void WriteRow(const MatMulArgs& args, int row, int thread) const;
-  void MultiplyGroup(const MatMulArgs& args, const CpuWeight::Part& part, int group, const Pass& pass,
-                     int thread) const;
-  void MultiplyChunk(const MatMulArgs& args, const CpuWeight::Part& part, const std::byte* group, Chunk chunk,
-                     const Pass& pass, const SumsTarget& target) const;
+  PanelSet MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const;
+  void WriteRows(const MatMulArgs& args, int row, int thread) const;
+  void WriteRow(std::span<const PanelSet> sets, int row, const float* x, int columns, int thread) const;
+  void MultiplyGroup(const MatMulArgs& args, int group, int done, int thread) const;
+  void MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
+                       const SumsTarget& target) const;
+  void MultiplyChunk(const MatMulArgs& args, const Product& product, Chunk chunk, const Pass& pass,
+                     const SumsTarget& target) const;
   SumsTarget TargetOf(const MatMulArgs& args, const CpuWeight::Part& part, int group, int thread) const;
   float* ThreadSums(int thread) const;
   float* ThreadRow(int thread) const;
 
   const KernelTable& kernels_;
   ThreadPool& threads_;
-  std::vector<PanelSet> sets_;  // one for each activation form the current weight needs
+  std::vector<PanelSet> sets_;  // one for each activation form the current weight needs; then the second's
+  std::size_t first_sets_ = 0;  // of them, those of the first product
   std::vector<int> set_of_part_;
   Workspace panels_;
-  Workspace scratch_;  // per thread: sums of a pass, then a row
-  std::size_t row_floats_ = 0;
+  Workspace scratch_;           // per thread: sums of a pass, then a row
+  std::size_t row_floats_ = 0;  // of the longer product, in whole tiles
 };
 
 }  // namespace reprise

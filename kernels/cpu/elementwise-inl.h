@@ -23,6 +23,50 @@ void RmsNorm(const RmsNormRow& row) {
   }
 }
 
+// Lane k % 16 sums ascending, as in SumOfSquares.
+REPRISE_INLINE float SumOfRow(const float* x, int n) {
+  Vec sum = Zero();
+  for (int k = 0; k < n; k += 16) sum = Add(sum, LoadPartial(x + k, n - k));
+  return Sum(sum);
+}
+
+// Deviations first, into `out`, and their squares from there.
+void LayerNorm(const LayerNormRow& row) {
+  const auto columns = static_cast<float>(row.columns);
+  const Vec mean = Set(SumOfRow(row.x, row.columns) / columns);
+  for (int k = 0; k < row.columns; k += 16) {
+    const int n = row.columns - k;
+    StorePartial(row.out + k, Sub(LoadPartial(row.x + k, n), mean), n);
+  }
+  const float variance = SumOfSquares(row.out, row.columns) / columns;
+  const Vec scale = Set(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + row.epsilon))));
+  for (int k = 0; k < row.columns; k += 16) {
+    const int n = row.columns - k;
+    const Vec scaled = Mul(LoadPartial(row.out + k, n), scale);
+    StorePartial(row.out + k, Add(Mul(scaled, LoadPartial(row.weight + k, n)), LoadPartial(row.bias + k, n)),
+                 n);
+  }
+}
+
+// Zero first: the maximum of two then passes a NaN on.
+void Relu(const float* x, int n, float* out) {
+  for (int k = 0; k < n; k += 16) StorePartial(out + k, Max(Zero(), LoadPartial(x + k, n - k)), n - k);
+}
+
+void GeluTanh(const float* x, int n, float* out) {
+  for (int k = 0; k < n; k += 16) {
+    const Vec v = LoadPartial(x + k, n - k);
+    const Vec inner = Fma(Mul(Mul(Set(0.044715f), v), v), v, v);
+    const Vec e = Exp(Mul(Set(-1.5957691216f), inner));  // -2 sqrt(2 / pi)
+    StorePartial(out + k, Div(v, Add(Set(1.0f), e)), n - k);
+  }
+}
+
+void AddRow(const float* x, int n, float* out) {
+  for (int k = 0; k < n; k += 16)
+    StorePartial(out + k, Add(LoadPartial(out + k, n - k), LoadPartial(x + k, n - k)), n - k);
+}
+
 void SiluMul(const float* gate, const float* up, int n, float* out) {
   for (int k = 0; k < n; k += 16) {
     const Vec g = LoadPartial(gate + k, n - k);
@@ -32,11 +76,15 @@ void SiluMul(const float* gate, const float* up, int n, float* out) {
 }
 
 void Rotate(const RotateHead& head) {
-  const int half = head.head_dim / 2;
+  const int half = head.rotary_dim / 2;
   const float* x = head.x;
   if (head.norm_weight != nullptr) {
     RmsNorm({x, head.norm_weight, head.out, head.head_dim, head.head_dim, head.epsilon});
     x = head.out;
+  }
+  if (x != head.out) {
+    for (int i = head.rotary_dim; i < head.head_dim; i += 16)
+      StorePartial(head.out + i, LoadPartial(x + i, head.head_dim - i), head.head_dim - i);
   }
   for (int i = 0; i < half; i += 16) {
     const int n = half - i;

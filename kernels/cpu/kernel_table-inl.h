@@ -37,6 +37,10 @@ constexpr KernelTable MakeKernelTable(const char* name) {
   AddType<WeightType::kQ5_K>(&table);
   AddType<WeightType::kQ6_K>(&table);
   table.rms_norm = RmsNorm;
+  table.layer_norm = LayerNorm;
+  table.relu = Relu;
+  table.gelu_tanh = GeluTanh;
+  table.add_row = AddRow;
   table.silu_mul = SiluMul;
   table.write_sums = WriteSums;
   table.write_panel_row = WritePanelRow;

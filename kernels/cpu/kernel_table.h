@@ -60,7 +60,17 @@ struct RmsNormRow {
   float epsilon = 0.0f;
 };
 
-// One head: per-head norm (weight or nullptr), then rotation by cos/sin [head_dim / 2].
+struct LayerNormRow {
+  const float* x = nullptr;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float* out = nullptr;  // may be x
+  int columns = 0;
+  float epsilon = 0.0f;
+};
+
+// One head: per-head norm (weight or nullptr), then rotation of the first rotary_dim dimensions by cos/sin
+// [rotary_dim / 2].
 struct RotateHead {
   const float* x = nullptr;
   const float* norm_weight = nullptr;
@@ -68,6 +78,7 @@ struct RotateHead {
   const float* sin = nullptr;
   float* out = nullptr;  // may be x
   int head_dim = 0;
+  int rotary_dim = 0;  // 0: none
   float epsilon = 0.0f;
 };
 
@@ -114,6 +125,12 @@ struct KernelTable {
   MatMulKernel matmul[kNumWeightTypes][kMaxPanelRows + 1] = {};  // by type and panel rows
 
   void (*rms_norm)(const RmsNormRow& row) = nullptr;
+  void (*layer_norm)(const LayerNormRow& row) = nullptr;
+  // out[i] = max(x[i], 0); GELU's tanh form. `out` may be x.
+  void (*relu)(const float* x, int n, float* out) = nullptr;
+  void (*gelu_tanh)(const float* x, int n, float* out) = nullptr;
+  // out[i] += x[i]
+  void (*add_row)(const float* x, int n, float* out) = nullptr;
   // out[i] = silu(gate[i]) * up[i]
   void (*silu_mul)(const float* gate, const float* up, int n, float* out) = nullptr;
   // out (+)= sums + bias

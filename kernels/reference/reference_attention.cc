@@ -41,9 +41,11 @@ void LoadHead(const KvGeometry& geometry, const std::byte* stored, float* out) {
 void NormAndRotate(const float* x, const float* weight, const RopeAndStoreKvArgs& args, int position,
                    float* out) {
   const int dim = args.kv.geometry.head_dim;
-  const int half = dim / 2;
   std::vector<float> normed(x, x + dim);
   if (weight != nullptr) ReferenceRmsNorm(x, dim, {weight, args.norm_epsilon, dim}, normed.data());
+  std::copy_n(normed.data(), dim, out);
+  if (args.rope.cos == nullptr) return;
+  const int half = (args.rope.rotary_dim > 0 ? args.rope.rotary_dim : dim) / 2;
   const float* cos = args.rope.cos + static_cast<std::size_t>(position) * half;
   const float* sin = args.rope.sin + static_cast<std::size_t>(position) * half;
   for (int i = 0; i < half; ++i) {
@@ -91,6 +93,16 @@ void ReferenceRmsNorm(const float* x, int columns, const RmsNormSpec& spec, floa
   for (int k = 0; k < columns; ++k) sum = std::fma(x[k], x[k], sum);
   const float scale = 1.0f / std::sqrt(sum / static_cast<float>(spec.norm_dim) + spec.epsilon);
   for (int k = 0; k < columns; ++k) out[k] = x[k] * scale * (spec.weight == nullptr ? 1.0f : spec.weight[k]);
+}
+
+void ReferenceLayerNorm(const float* x, int columns, const LayerNormSpec& spec, float* out) {
+  float sum = 0.0f;
+  for (int k = 0; k < columns; ++k) sum += x[k];
+  const float mean = sum / static_cast<float>(columns);
+  float squares = 0.0f;
+  for (int k = 0; k < columns; ++k) squares = std::fma(x[k] - mean, x[k] - mean, squares);
+  const float scale = 1.0f / std::sqrt(squares / static_cast<float>(columns) + spec.epsilon);
+  for (int k = 0; k < columns; ++k) out[k] = (x[k] - mean) * scale * spec.weight[k] + spec.bias[k];
 }
 
 void ReferenceRopeAndStoreKv(const RopeAndStoreKvArgs& args) {

@@ -12,6 +12,9 @@ namespace reprise {
 // One row: out = x * rsqrt(sum(x^2) / spec.norm_dim + epsilon) * weight.
 void ReferenceRmsNorm(const float* x, int columns, const RmsNormSpec& spec, float* out);
 
+// One row: out = (x - mean) * rsqrt(variance + epsilon) * weight + bias.
+void ReferenceLayerNorm(const float* x, int columns, const LayerNormSpec& spec, float* out);
+
 // These follow the contracts of the Backend operations of the same names.
 void ReferenceRopeAndStoreKv(const RopeAndStoreKvArgs& args);
 void ReferenceAttention(const AttentionArgs& args);

@@ -17,6 +17,11 @@ namespace {
 
 class EmptyPlan final : public AttentionPlan {};
 
+// sqrt(2 / pi) (x + 0.044715 x^3)
+float GeluArgument(float x) {
+  return 0.7978845608f * std::fma(0.044715f * x * x, x, x);
+}
+
 // input[t] = prologue(x[t]) for all rows, [T, K].
 std::vector<float> ApplyPrologue(const MatMulArgs& args) {
   const int columns = args.weight->columns();
@@ -31,16 +36,25 @@ std::vector<float> ApplyPrologue(const MatMulArgs& args) {
       case Prologue::kRmsNorm:
         ReferenceRmsNorm(x, columns, args.norm, out);
         break;
+      case Prologue::kLayerNorm:
+        ReferenceLayerNorm(x, columns, args.layer_norm, out);
+        break;
       case Prologue::kSiluMul:
         for (int k = 0; k < columns; ++k) out[k] = x[k] / (1.0f + std::exp(-x[k])) * x[columns + k];
+        break;
+      case Prologue::kRelu:
+        for (int k = 0; k < columns; ++k) out[k] = std::max(x[k], 0.0f);
+        break;
+      case Prologue::kGeluTanh:
+        for (int k = 0; k < columns; ++k) out[k] = x[k] / (1.0f + std::exp(-2.0f * GeluArgument(x[k])));
         break;
     }
   }
   return input;
 }
 
-float Dot(const float* a, const float* b, int n) {
-  float sum = 0.0f;
+// sum + a . b
+float Dot(const float* a, const float* b, int n, float sum = 0.0f) {
   for (int i = 0; i < n; ++i) sum = std::fma(a[i], b[i], sum);
   return sum;
 }
@@ -75,20 +89,34 @@ class ReferenceBackend final : public Backend {
     for (int t = 0; t < x.rows; ++t) ReferenceRmsNorm(x.row(t), x.columns, spec, out.row(t));
   }
 
+  void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) override {
+    for (int t = 0; t < x.rows; ++t) ReferenceLayerNorm(x.row(t), x.columns, spec, out.row(t));
+  }
+
   void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
     for (std::size_t i = 0; i < rows.size(); ++i)
       std::copy_n(x.row(rows[i]), x.columns, out.row(static_cast<int>(i)));
+  }
+
+  void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (int k = 0; k < x.columns; ++k) out.row(static_cast<int>(i))[k] += x.row(rows[i])[k];
+    }
   }
 
   void MatMul(const MatMulArgs& args) override {
     const auto& weight = static_cast<const ReferenceWeight&>(*args.weight);
     const int columns = weight.columns();
     const std::vector<float> input = ApplyPrologue(args);
-    std::vector<float> weight_row(columns);
+    const auto* second = static_cast<const ReferenceWeight*>(args.second.weight);
+    const int second_columns = second != nullptr ? second->columns() : 0;
+    std::vector<float> weight_row(columns), second_row(second_columns);
     for (int n = 0; n < weight.rows(); ++n) {
       weight.DequantizeRow(n, weight_row.data());
+      if (second != nullptr) second->DequantizeRow(n, second_row.data());
       for (int t = 0; t < args.x.rows; ++t) {
         float sum = Dot(input.data() + static_cast<std::size_t>(t) * columns, weight_row.data(), columns);
+        if (second != nullptr) sum = Dot(args.second.x.row(t), second_row.data(), second_columns, sum);
         if (args.bias != nullptr) sum += args.bias[n];
         float& out = args.out.row(t)[n];
         out = args.accumulate ? out + sum : sum;

@@ -3,7 +3,7 @@
 
 Needs torch, transformers, tokenizers, safetensors, gguf. Run from the source root:
 
-    python tools/golden/make_tiny_models.py
+    python tools/golden/make_tiny_models.py [NAME...]
 
 Each model is a directory (Hugging Face) or a file (GGUF), with two files of goldens:
   NAME/golden.json, NAME.golden.json          {"prompts": [{"tokens": [...], "rows": n}, ...]}
@@ -17,6 +17,7 @@ script fails when the feature that a model is there for does not change its logi
 import json
 import pathlib
 import shutil
+import sys
 
 import gguf
 import numpy as np
@@ -74,6 +75,16 @@ MODELS = {
         "head_dim": 32, "rope_theta": None, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "attention_bias": False,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
     }, {}, "bfloat16"),
+    "opt": ("OPTForCausalLM", "opt", {
+        "intermediate_size": None, "num_key_value_heads": None, "hidden_act": None, "rms_norm_eps": None,
+        "rope_theta": None, "ffn_dim": 96, "word_embed_proj_dim": 64, "do_layer_norm_before": True,
+        "activation_function": "relu", "tie_word_embeddings": None, "dropout": 0.0,
+    }, {}, "float32"),
+    "phi": ("PhiForCausalLM", "phi", {
+        "num_key_value_heads": None, "hidden_act": "gelu_new", "rms_norm_eps": None, "layer_norm_eps": 1e-5,
+        "hidden_size": 96, "num_attention_heads": 3, "partial_rotary_factor": 0.25, "qk_layernorm": False,
+        "resid_pdrop": 0.0, "embd_pdrop": 0.0,
+    }, {"partial_rotary_factor": 0.5}, "float32"),
 }
 SHARDED = "llama3"
 
@@ -102,11 +113,11 @@ def randomise(model, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
         noise = torch.randn(parameter.shape, generator=generator)
-        if "norm" in name:
-            parameter.data = 1.0 + 0.2 * noise
-        elif name.endswith("bias"):
+        if name.endswith("bias"):
             parameter.data = 0.5 * noise
-        elif "embed_tokens" in name:
+        elif "norm" in name:
+            parameter.data = 1.0 + 0.2 * noise
+        elif "embed_" in name:
             parameter.data = 0.4 * noise
         else:
             parameter.data = 0.25 * noise
@@ -279,13 +290,16 @@ def make_gguf(name: str, tokenizer: Tokenizer) -> None:
 
 
 def main() -> None:
+    wanted = set(sys.argv[1:] or [*MODELS, *GGUFS])
     logging.disable_progress_bar()
-    shutil.rmtree(ROOT, ignore_errors=True)
     tokenizer = make_tokenizer()
     for seed, name in enumerate(MODELS):
-        make_hugging_face(name, seed, tokenizer)
+        if name in wanted:
+            shutil.rmtree(ROOT / name, ignore_errors=True)
+            make_hugging_face(name, seed, tokenizer)
     for name in GGUFS:
-        make_gguf(name, tokenizer)
+        if name in wanted:
+            make_gguf(name, tokenizer)
     size = sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file())
     print(f"{size / 1e6:.2f} MB")
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -24,6 +22,7 @@ from reprise_train import checkpoint
 from reprise_train.cli import exit_on_error
 from reprise_train.data import load_corpus
 from reprise_train.errors import TrainError
+from reprise_train.files import replace_directory, write_json
 from reprise_train.model import Decoder, ModelConfig
 from reprise_train.tokenizer import END_OF_TEXT, end_of_text_id
 
@@ -36,7 +35,7 @@ CHAT_TEMPLATE = (
 )
 """The model only continues text: messages become paragraphs of one document, whoever said them."""
 
-_LAYER_NAMES = {
+LAYER_NAMES = {
     "attention_norm.weight": "input_layernorm.weight",
     "attention.query.weight": "self_attn.q_proj.weight",
     "attention.key.weight": "self_attn.k_proj.weight",
@@ -56,7 +55,7 @@ def hf_name(name: str) -> str:
     if name == "norm.weight":
         return "model.norm.weight"
     _, index, rest = name.split(".", 2)
-    return f"model.layers.{index}.{_LAYER_NAMES[rest]}"
+    return f"model.layers.{index}.{LAYER_NAMES[rest]}"
 
 
 def hf_config(config: ModelConfig, end: int) -> dict:
@@ -93,22 +92,8 @@ def export(model: Decoder, tokenizer: Tokenizer, folder: Path, card: str) -> Non
     Weights are rounded to bf16; the tied head is not stored twice. Raises TrainError when `folder` exists and
     is not an earlier export, or cannot be written.
     """
-    if folder.exists() and not (folder / "config.json").exists() and any(folder.iterdir()):
-        raise TrainError(f"{folder} exists and is not an exported model: choose another directory")
     end = end_of_text_id(tokenizer)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise TrainError(f"cannot write beside {folder}: {error.strerror}") from None
-    try:
-        _write(model, tokenizer, end, partial, card)
-        partial.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    replace_directory(folder, lambda partial: _write(model, tokenizer, end, partial, card))
 
 
 def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: str) -> None:
@@ -117,7 +102,6 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         for name, weight in model.named_parameters()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "model.safetensors").chmod(0o644)  # the library makes it readable by its owner only
     tokenizer.save(os.fspath(folder / "tokenizer.json"), pretty=True)
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -151,7 +135,7 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         ("tokenizer_config.json", tokenizer_config),
         ("generation_config.json", generation_config),
     ):
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / name, content)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
 

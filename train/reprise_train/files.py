@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from reprise_train.errors import TrainError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,3 +20,32 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a new directory beside `folder`, then moves it there: it is whole or not there.
+
+    Raises TrainError when `folder` exists and is not an earlier export (it has no config.json), or cannot be
+    written.
+    """
+    if folder.exists() and not (folder / "config.json").exists() and any(folder.iterdir()):
+        raise TrainError(f"{folder} exists and is not an exported model: choose another directory")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise TrainError(f"cannot write beside {folder}: {error.strerror}") from None
+    try:
+        write(partial)
+        partial.chmod(0o755)
+        for file in partial.iterdir():
+            file.chmod(0o644)  # safetensors makes its files readable by their owner only
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

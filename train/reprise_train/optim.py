@@ -66,6 +66,8 @@ def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[t
     """Muon for the matrices inside the layers, AdamW for everything else (no decay on the norms)."""
     matrices, embeddings, vectors = [], [], []
     for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            continue
         (vectors if weight.dim() < 2 else matrices if name.startswith("layers.") else embeddings).append(
             weight
         )
@@ -77,6 +79,14 @@ def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[t
         fused=True,
     )
     return [Muon(matrices, lr, weight_decay=weight_decay), adam]
+
+
+def build_adamw(model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, without decay on the norms."""
+    matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.dim() > 1]
+    vectors = [weight for weight in model.parameters() if weight.requires_grad and weight.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)]
 
 
 def learning_rate(peak: float, floor: float, step: int, warmup_steps: int, progress: float) -> float:

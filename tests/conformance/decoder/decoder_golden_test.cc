@@ -36,7 +36,8 @@ constexpr double kInt8RmsTolerance = 0.08;
 std::vector<Model> Models() {
   std::vector<Model> models;
   const std::string root = "tests/data/models/";
-  for (const char* name : {"llama2", "llama3", "llama_linear", "mistral", "smollm2", "qwen2", "qwen3"}) {
+  for (const char* name :
+       {"llama2", "llama3", "llama_linear", "mistral", "smollm2", "qwen2", "qwen3", "opt", "phi"}) {
     models.push_back({root + name, root + name + "/", false});
   }
   for (const char* name : {"llama2-F16", "llama2-Q8_0", "llama2-Q4_0", "llama2-Q4_1", "llama2-Q5_0",

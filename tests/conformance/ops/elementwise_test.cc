@@ -1,4 +1,5 @@
 // Embed, RmsNorm and GatherRows on every leg, and the choice of a leg.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdlib>
@@ -71,6 +72,61 @@ TEST_CASE("rms norm") {
         }
       }
     }
+  }
+}
+
+TEST_CASE("layer norm") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (int columns : {1, 16, 31, 576, 2048}) {
+    const std::vector<float> x = RandomRows(9, columns, 42);
+    const std::vector<float> weight = RandomRows(1, columns, 43);
+    const std::vector<float> bias = RandomRows(1, columns, 44);
+    const LayerNormSpec spec{weight.data(), bias.data(), 1e-5f};
+    std::vector<float> first;
+    for (Leg& leg : legs) {
+      INFO(leg.name << ", " << columns << " columns");
+      std::vector<float> out(x.size());
+      leg.backend->LayerNorm(View(x, 9, columns), spec, View(&out, 9, columns));
+      if (first.empty()) first = out;
+      if (leg.name != "reference") CHECK(FirstDifference(out, first) == -1);
+      for (int t = 0; t < 9; ++t) {
+        double mean = 0.0, variance = 0.0, largest = 0.0;
+        const float* row = x.data() + static_cast<std::ptrdiff_t>(t) * columns;
+        for (int k = 0; k < columns; ++k) mean += row[k] / static_cast<double>(columns);
+        for (int k = 0; k < columns; ++k) {
+          variance += (row[k] - mean) * (row[k] - mean) / columns;
+          largest = std::max<double>(largest, std::fabs(row[k]));
+        }
+        const double scale = 1.0 / std::sqrt(variance + 1e-5);
+        for (int k = 0; k < columns; ++k) {
+          const double exact = (row[k] - mean) * scale * weight[k] + bias[k];
+          // The mean carries up to n roundings of the largest element, which the scale magnifies.
+          const double rounding = (columns + 8) * std::ldexp(1.0, -24);
+          const double bound =
+              2 * rounding * (largest * scale * std::fabs(weight[k]) + std::fabs(exact)) + 1e-7;
+          REQUIRE(std::fabs(out[static_cast<std::size_t>(t) * columns + k] - exact) <= bound);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("added rows") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  const std::vector<float> table = RandomRows(50, 45, 51);
+  const std::vector<float> residual = RandomRows(5, 45, 52);
+  const std::vector<int> rows = {3, 3, 49, 0, 20};
+  std::vector<float> expected = residual;
+  for (int t = 0; t < 5; ++t) {
+    for (int k = 0; k < 45; ++k) expected[t * 45 + k] += table[rows[t] * 45 + k];
+  }
+  for (Leg& leg : legs) {
+    INFO(leg.name);
+    std::vector<float> out = residual;
+    leg.backend->AddRows(View(table, 50, 45), rows, View(&out, 5, 45));
+    CHECK(FirstDifference(out, expected) == -1);
   }
 }
 

@@ -278,6 +278,132 @@ TEST_CASE("prologues, bias and accumulation") {
   }
 }
 
+// prologue(x) of one element in double precision.
+double Activated(Prologue prologue, double x) {
+  if (prologue == Prologue::kRelu) return std::max(x, 0.0);
+  return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+TEST_CASE("layer norm, ReLU and GELU before a product") {
+  constexpr int kColumns = 45;
+  constexpr int kBatch = 9;
+  const Shape shape{33, kColumns};
+  const std::vector<std::byte> data = RandomWeight(WeightType::kF32, shape.rows, shape.columns, 63);
+  const std::vector<float> w = DequantizeAll(WeightType::kF32, data, shape.rows, shape.columns);
+  const std::vector<float> x = RandomRows(kBatch, kColumns, 64);
+  const std::vector<float> norm = RandomRows(2, kColumns, 65);
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  for (Leg& leg : legs) {
+    INFO(leg.name);
+    const std::unique_ptr<Weight> weight = Pack(leg.backend.get(), WeightType::kF32, data, shape);
+    MatMulArgs args;
+    args.x = View(x, kBatch, kColumns);
+    args.weight = weight.get();
+    std::vector<float> out(static_cast<std::size_t>(kBatch) * shape.rows);
+    args.out = View(&out, kBatch, shape.rows);
+    args.prologue = Prologue::kLayerNorm;
+    args.layer_norm = {norm.data(), norm.data() + kColumns, 1e-5f};
+    leg.backend->MatMul(args);
+    std::vector<float> normed(x.size());
+    leg.backend->LayerNorm(args.x, args.layer_norm, View(&normed, kBatch, kColumns));
+    CHECK(FirstDifference(out, Multiply(leg.backend.get(), *weight, normed)) == -1);
+    for (Prologue prologue : {Prologue::kRelu, Prologue::kGeluTanh}) {
+      args.prologue = prologue;
+      leg.backend->MatMul(args);
+      for (int t = 0; t < kBatch; ++t) {
+        for (int n = 0; n < shape.rows; ++n) {
+          double exact = 0.0, size = 0.0;
+          for (int k = 0; k < kColumns; ++k) {
+            const double term = Activated(prologue, x[t * kColumns + k]) * w[n * kColumns + k];
+            exact += term;
+            size += std::fabs(term);
+          }
+          REQUIRE(std::fabs(out[t * shape.rows + n] - exact) <= 64 * std::ldexp(1.0, -23) * size + 1e-6);
+        }
+      }
+    }
+  }
+}
+
+struct ProductPair {
+  WeightType first;
+  WeightType second;
+};
+
+// x [m, K1] and y [m, K2] against both weights in one pass, with a bias and what `out` held.
+std::vector<float> MultiplyPair(Backend* backend, const Weight& first, const Weight& second,
+                                const std::vector<float>& x, const std::vector<float>& y,
+                                const std::vector<float>* bias) {
+  const int m = static_cast<int>(x.size()) / first.columns();
+  std::vector<float> out(static_cast<std::size_t>(m) * first.rows(), -1.0f);
+  MatMulArgs args;
+  args.x = View(x, m, first.columns());
+  args.weight = &first;
+  args.out = View(&out, m, first.rows());
+  args.bias = bias != nullptr ? bias->data() : nullptr;
+  args.second = {View(y, m, second.columns()), &second};
+  backend->MatMul(args);
+  REQUIRE(backend->Synchronize().ok());
+  return out;
+}
+
+TEST_CASE("a second product is summed with the first") {
+  constexpr int kBatch = 300;
+  constexpr int kFirst = 1280;
+  const std::unique_ptr<Backend> reference = MakeReferenceBackend();
+  const ProductPair pairs[] = {
+      {WeightType::kF32, WeightType::kF32},   {WeightType::kBF16, WeightType::kF32},
+      {WeightType::kQ4_1, WeightType::kQ8_0}, {WeightType::kQ8_0, WeightType::kF16},
+      {WeightType::kF16, WeightType::kQ4_0},  {WeightType::kQ4_0, WeightType::kQ4_0}};
+  for (const int rows : {33, 96}) {
+    for (const ProductPair& pair : pairs) {
+      const bool exact = !IsQuantized(pair.first) && !IsQuantized(pair.second);
+      const int second_columns = IsQuantized(pair.second) ? 96 : 45;
+      const std::vector<std::byte> a = RandomWeight(pair.first, rows, kFirst, 66);
+      const std::vector<std::byte> b = RandomWeight(pair.second, rows, second_columns, 67);
+      const std::vector<float> x = RandomRows(kBatch, kFirst, 68);
+      const std::vector<float> y = RandomRows(kBatch, second_columns, 69);
+      const std::vector<float> bias = RandomRows(1, rows, 70);
+      std::vector<float> across_legs;
+      for (Leg& leg : CpuLegs()) {
+        INFO(leg.name << " " << GetWeightTypeInfo(pair.first).name << " + "
+                      << GetWeightTypeInfo(pair.second).name << ", " << rows << " rows");
+        Backend* backend = leg.backend.get();
+        const auto first = Pack(backend, pair.first, a, {rows, kFirst});
+        const auto second = Pack(backend, pair.second, b, {rows, second_columns});
+        const std::vector<float> got = MultiplyPair(backend, *first, *second, x, y, &bias);
+        if (across_legs.empty()) across_legs = got;
+        CHECK(FirstDifference(got, across_legs) == -1);
+        for (int m : {1, 5, 13, 257}) {
+          INFO("m = " << m);
+          CHECK(FirstDifference(MultiplyPair(backend, *first, *second, RowsOf(x, kFirst, 0, m),
+                                             RowsOf(y, second_columns, 0, m), &bias),
+                                RowsOf(got, rows, 0, m)) == -1);
+        }
+        if (exact) {
+          const auto oracle_first = Pack(reference.get(), pair.first, a, {rows, kFirst});
+          const auto oracle_second = Pack(reference.get(), pair.second, b, {rows, second_columns});
+          CHECK(FirstDifference(
+                    RowsOf(got, rows, 0, 5),
+                    MultiplyPair(reference.get(), *oracle_first, *oracle_second, RowsOf(x, kFirst, 0, 5),
+                                 RowsOf(y, second_columns, 0, 5), &bias)) == -1);
+        }
+        // Against the two products apart: the sums differ by rounding alone.
+        const std::vector<float> apart_first = Multiply(backend, *first, x);
+        const std::vector<float> apart_second = Multiply(backend, *second, y);
+        double worst = 0.0, largest = 0.0;
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          const double sum = static_cast<double>(apart_first[i]) + apart_second[i] + bias[i % rows];
+          worst = std::max(worst, std::fabs(got[i] - sum));
+          largest = std::max({largest, std::fabs(sum), std::fabs(static_cast<double>(apart_first[i]))});
+        }
+        CHECK(worst <= 1e-5 * largest);
+      }
+    }
+  }
+}
+
 TEST_CASE("accumulation adds once, however many passes there are") {
   constexpr int kBatch = 300;
   const Shape shape{33, 64};

@@ -1,0 +1,191 @@
+"""Loads a frozen base model, a Hugging Face directory or a GGUF file, as fp32 weights under our own names.
+
+Quantised GGUF weights are dequantised: what is trained against is what the daemon serves. Llama architecture
+without biases only; anything else is refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reprise_train.errors import TrainError
+from reprise_train.export import hf_name
+from reprise_train.model import ModelConfig
+
+HEAD = "head.weight"
+"""Name of the output head in `Base.weights` when it is not tied to the embedding."""
+
+_GGUF_LAYER_NAMES = {
+    "attention_norm.weight": "attn_norm.weight",
+    "attention.query.weight": "attn_q.weight",
+    "attention.key.weight": "attn_k.weight",
+    "attention.value.weight": "attn_v.weight",
+    "attention.out.weight": "attn_output.weight",
+    "ffn_norm.weight": "ffn_norm.weight",
+    "ffn.gate.weight": "ffn_gate.weight",
+    "ffn.up.weight": "ffn_up.weight",
+    "ffn.down.weight": "ffn_down.weight",
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """`weights` has the names of `model.Decoder`, and HEAD when the head is not tied; all fp32."""
+
+    name: str
+    path: Path
+    config: ModelConfig
+    weights: dict[str, Tensor]
+
+    @property
+    def embedding(self) -> Tensor:
+        return self.weights["embed.weight"]  # [V, D]
+
+    @property
+    def head(self) -> Tensor:
+        return self.weights.get(HEAD, self.embedding)  # [V, D]
+
+    def layer(self, index: int) -> dict[str, Tensor]:
+        """Weights of one layer under the names of `model.DecoderLayer`; -1 is the last."""
+        prefix = f"layers.{index % self.config.num_layers}."
+        return {name[len(prefix) :]: w for name, w in self.weights.items() if name.startswith(prefix)}
+
+    def fingerprint(self) -> str:
+        """`base_sha256` of docs/file-formats.md: sizes and norm weights, whatever the quantisation."""
+        c = self.config
+        digest = hashlib.sha256()
+        sizes = (
+            c.vocab_size,
+            c.hidden_size,
+            c.num_layers,
+            c.num_heads,
+            c.num_kv_heads,
+            c.head_size,
+            c.ffn_size,
+        )
+        digest.update(struct.pack("<7i", *sizes))
+        norms = [self.weights["norm.weight"]]
+        for index in range(c.num_layers):
+            norms.append(self.weights[f"layers.{index}.attention_norm.weight"])
+            norms.append(self.weights[f"layers.{index}.ffn_norm.weight"])
+        for norm in norms:
+            digest.update(norm.numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
+
+
+def load_base(path: Path) -> Base:
+    """Raises TrainError for a missing, damaged or unsupported model."""
+    if path.is_dir():
+        return _load_hugging_face(path)
+    if not path.exists():
+        raise TrainError(f"{path}: no such model")
+    return _load_gguf(path)
+
+
+def _parameter_names(num_layers: int) -> list[str]:
+    names = ["embed.weight", "norm.weight"]
+    return names + [f"layers.{index}.{name}" for index in range(num_layers) for name in _GGUF_LAYER_NAMES]
+
+
+def _check(path: Path, weights: dict[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        if not torch.isfinite(weight).all():
+            raise TrainError(f"{path}: {name} holds values that are not finite")
+
+
+def _load_hugging_face(folder: Path) -> Base:
+    try:
+        raw = json.loads((folder / "config.json").read_text())
+        tensors: dict[str, Tensor] = {}
+        for shard in sorted(folder.glob("*.safetensors")):
+            tensors.update(load_file(shard))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainError(f"cannot read the model in {folder}: {error}") from None
+    if raw.get("architectures") != ["LlamaForCausalLM"] or raw.get("attention_bias") or raw.get("mlp_bias"):
+        raise TrainError(f"{folder}: {raw.get('architectures')} is not supported, only Llama without biases")
+    if raw.get("rope_scaling"):
+        raise TrainError(f"{folder}: rope_scaling is not supported")
+    try:
+        config = ModelConfig(
+            vocab_size=raw["vocab_size"],
+            hidden_size=raw["hidden_size"],
+            num_layers=raw["num_hidden_layers"],
+            num_heads=raw["num_attention_heads"],
+            num_kv_heads=raw.get("num_key_value_heads", raw["num_attention_heads"]),
+            ffn_size=raw["intermediate_size"],
+            max_positions=raw["max_position_embeddings"],
+            rope_theta=float(raw.get("rope_theta", 10000.0)),
+            norm_eps=raw["rms_norm_eps"],
+        )
+        weights = {name: tensors[hf_name(name)].float() for name in _parameter_names(config.num_layers)}
+    except KeyError as error:
+        raise TrainError(f"{folder}: {error} is missing") from None
+    if "lm_head.weight" in tensors and not raw.get("tie_word_embeddings", False):
+        weights[HEAD] = tensors["lm_head.weight"].float()
+    _check(folder, weights)
+    return Base(raw.get("_name_or_path") or folder.name, folder, config, weights)
+
+
+def _load_gguf(path: Path) -> Base:
+    try:
+        from gguf import GGUFReader
+        from gguf.quants import dequantize
+    except ImportError:
+        raise TrainError("reading GGUF files needs the Python package gguf: pip install gguf") from None
+    try:
+        reader = GGUFReader(path)
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        fields = {name: field.contents() for name, field in reader.fields.items()}
+    except (OSError, ValueError, IndexError) as error:
+        raise TrainError(f"cannot read {path}: {error}") from None
+    if fields.get("general.architecture") != "llama" or "llama.rope.scaling.type" in fields:
+        raise TrainError(f"{path}: only the llama architecture without rope scaling is supported")
+
+    def read(name: str) -> Tensor:
+        tensor = tensors[name]
+        return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
+
+    try:
+        config = ModelConfig(
+            vocab_size=int(tensors["token_embd.weight"].shape[1]),
+            hidden_size=fields["llama.embedding_length"],
+            num_layers=fields["llama.block_count"],
+            num_heads=fields["llama.attention.head_count"],
+            num_kv_heads=fields.get("llama.attention.head_count_kv", fields["llama.attention.head_count"]),
+            ffn_size=fields["llama.feed_forward_length"],
+            max_positions=fields["llama.context_length"],
+            rope_theta=fields.get("llama.rope.freq_base", 10000.0),
+            norm_eps=fields["llama.attention.layer_norm_rms_epsilon"],
+        )
+        weights = {"embed.weight": read("token_embd.weight"), "norm.weight": read("output_norm.weight")}
+        for index in range(config.num_layers):
+            for ours, theirs in _GGUF_LAYER_NAMES.items():
+                weights[f"layers.{index}.{ours}"] = read(f"blk.{index}.{theirs}")
+    except KeyError as error:
+        raise TrainError(f"{path}: {error} is missing") from None
+    for index in range(config.num_layers):
+        for name, heads in (("query", config.num_heads), ("key", config.num_kv_heads)):
+            name = f"layers.{index}.attention.{name}.weight"
+            weights[name] = _half_split(weights[name], heads)
+    if "output.weight" in tensors:
+        weights[HEAD] = read("output.weight")
+    _check(path, weights)
+    return Base(path.stem, path, config, weights)
+
+
+def _half_split(weight: Tensor, heads: int) -> Tensor:
+    """GGUF's interleaved rotary pairs (2i, 2i + 1) of a query or key matrix to pairs (i, i + K/2)."""
+    rows, columns = weight.shape
+    return (
+        weight.view(heads, rows // heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns).contiguous()
+    )

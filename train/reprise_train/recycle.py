@@ -1,0 +1,220 @@
+"""Trains a recycle module for a frozen base on hidden states that `reprise extract` made.
+
+    reprise extract --model BASE --tokens answers.jsonl --out hidden
+    python -m reprise_train.recycle --base BASE --hidden hidden --validation held-out --out run --minutes 45
+
+The run directory holds `checkpoint.pt`, `log.jsonl`, `loss.svg` and at the end `module/`, which the daemon
+loads with --recycle. A run that was stopped or killed goes on with `--resume`; more `--hidden`
+directories may then be named, if `--frequencies` fixes the draft vocabulary.
+
+Log records: `start` and `resume` carry the settings; `step` has step, tokens (answer tokens trained on), loss
+(the mean since the last record), lr, grad_norm, tokens_per_second; `eval` has loss (FKL), coverage and, by
+chain depth, agreement_i (the module's best token is the base's greedy one) and acceptance_i (sum min(p, q)).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from reprise_train import checkpoint
+from reprise_train.base_model import Base, load_base
+from reprise_train.cli import exit_on_error
+from reprise_train.divergence import DIVERGENCES
+from reprise_train.errors import TrainError, UsageError
+from reprise_train.hidden_data import HiddenBatches, HiddenSequence, count_tokens, load_hidden, most_frequent
+from reprise_train.loop import Loop, run_or_exit
+from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
+from reprise_train.recycle_card import module_card
+from reprise_train.recycle_export import export_module, load_module
+from reprise_train.recycle_init import start_from_base
+from reprise_train.recycle_module import ModuleConfig, RecycleModule
+from reprise_train.recycle_task import Objective, RecycleTask, SharedHead, Validation
+from reprise_train.report import show_progress
+
+_PROGRAM = "python -m reprise_train.recycle"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train a recycle module for a frozen base model.",
+    )
+    add = parser.add_argument_group("input and output").add_argument
+    add("--base", type=Path, required=True, help="Hugging Face directory or GGUF file")
+    add(
+        "--hidden",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="from reprise extract, to train on",
+    )
+    add("--validation", type=Path, required=True, metavar="DIR", help="from reprise extract, held out")
+    add("--out", type=Path, required=True, metavar="DIR", help="checkpoints, log, plot; at the end module/")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--max-length", type=int, default=640, help="longest sequence; what is longer is cut")
+
+    add = parser.add_argument_group("module").add_argument
+    add("--layers", type=int, default=1, help="decoder layers")
+    add("--draft-vocab", type=int, default=8192, help="most frequent ids that can be drafted; 0: all")
+    add(
+        "--init",
+        choices=("base", "random"),
+        default="base",
+        help="start as the base's last layers, or afresh",
+    )
+
+    add = parser.add_argument_group("objective").add_argument
+    add("--divergence", choices=DIVERGENCES, default="fkl", help="between the base's and the module's tokens")
+    add("--jsd-beta", type=float, default=0.5, help="weight of the base's distribution in JSD's mixture")
+    add("--temperature", type=float, default=1.0, help="of both distributions")
+    add(
+        "--feature-weight",
+        type=float,
+        default=0.0,
+        help="of the smooth L1 distance to the base's hidden state",
+    )
+    add("--noise", type=float, default=0.0, help="hidden states are moved by up to this much")
+    add("--unroll", type=int, default=1, help="chain length to train: the module on its own outputs")
+    add_loop_flags(parser, lr=2e-3, batch_tokens=4096)
+    return parser
+
+
+def objective_from(options: argparse.Namespace) -> Objective:
+    """Raises UsageError for values that cannot work."""
+    if not 0 < options.jsd_beta < 1:
+        raise UsageError("--jsd-beta must be between 0 and 1")
+    if options.temperature <= 0:
+        raise UsageError("--temperature must be above 0")
+    if options.feature_weight < 0 or options.noise < 0:
+        raise UsageError("--feature-weight and --noise must be at least 0")
+    return Objective(
+        options.divergence,
+        options.jsd_beta,
+        options.temperature,
+        options.feature_weight,
+        options.noise,
+        options.unroll,
+    )
+
+
+def read_sequences(
+    options: argparse.Namespace, base: Base
+) -> tuple[list[HiddenSequence], list[HiddenSequence]]:
+    """Training and validation sequences. Raises TrainError when they are not of this base."""
+    train = [sequence for folder in options.hidden for sequence in load_hidden(folder, options.max_length)]
+    validation = load_hidden(options.validation, options.max_length)
+    for folder, sequence in ((options.hidden[0], train[0]), (options.validation, validation[0])):
+        width = sequence.hidden.shape[1]
+        if width != base.config.hidden_size:
+            raise TrainError(
+                f"{folder} has hidden states of {width} values, {base.name} {base.config.hidden_size}"
+            )
+    return train, validation
+
+
+def draft_vocabulary(options: argparse.Namespace, base: Base, train: list[HiddenSequence]) -> torch.Tensor:
+    """The ids that can be drafted, ascending. Raises TrainError for a file without answers."""
+    vocab_size = base.config.vocab_size
+    if options.frequencies is None:
+        answers = (sequence.tokens[sequence.answer_start :] for sequence in train)
+        seen = count_tokens(answers, vocab_size)
+    else:
+        try:
+            lines = options.frequencies.read_text(encoding="utf-8").splitlines()
+            seen = count_tokens((json.loads(line)["answer"] for line in lines), vocab_size)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise TrainError(
+                f"{options.frequencies} was not made by reprise_train.generate: {error}"
+            ) from None
+    return most_frequent(seen, min(options.draft_vocab or vocab_size, vocab_size))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = build_parser().parse_args(arguments)
+    has_checkpoint = (options.out / checkpoint.CHECKPOINT_NAME).exists()
+    if options.resume and not has_checkpoint:
+        raise TrainError(f"no checkpoint in {options.out} to resume from")
+    if not options.resume and has_checkpoint:
+        raise TrainError(f"{options.out} already holds a run: add --resume, or choose another --out")
+    objective = objective_from(options)
+    device = pick_device(options)
+    torch.manual_seed(options.seed)
+
+    base = load_base(options.base)
+    config = ModuleConfig(base.config, options.layers, options.unroll)
+    train, validation = read_sequences(options, base)
+    draft_ids = draft_vocabulary(options, base, train)
+    identity = vars(objective) | {
+        "base": base.fingerprint(),
+        "layers": options.layers,
+        "draft_ids": hashlib.sha256(draft_ids.numpy().tobytes()).hexdigest(),
+        "init": options.init,
+    }
+    settings = loop_settings(options, identity)
+    module = RecycleModule(config)
+    if options.init == "base" and not options.resume:
+        start_from_base(module, base, train)
+    bf16 = not options.fp32
+    task = RecycleTask(
+        module,
+        SharedHead(base, draft_ids, device, bf16),
+        HiddenBatches(train, options.batch_tokens, options.seed),
+        validation,
+        objective,
+        device,
+        bf16,
+        options.optimiser,
+        options.lr,
+        options.weight_decay,
+    )
+    loop = Loop(task, settings, options.out)
+    if options.resume:
+        loop.resume()
+    loop.folder.mkdir(parents=True, exist_ok=True)
+    loop.log.add(
+        "resume" if options.resume else "start",
+        step=loop.position.step,
+        **settings.identity,
+        parameters=module.num_parameters(),
+        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in train),
+    )
+    run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
+    finish(loop, base, draft_ids, validation, device, shown_command(_PROGRAM, arguments))
+
+
+def finish(
+    loop: Loop,
+    base: Base,
+    draft_ids: torch.Tensor,
+    validation: list[HiddenSequence],
+    device: torch.device,
+    command: str,
+) -> None:
+    """Exports the module, measures what was exported, writes its card."""
+    folder = loop.folder / "module"
+    module = loop.task.model
+    export_module(module, base, draft_ids, folder, card="")
+    exported, ids = load_module(folder, base)
+    head = SharedHead(base, ids, device, bf16=True)
+    result = Validation(validation, head, device).measure(exported.to(device), depth=4)
+    figures = result.to_dict()
+    loop.log.add("end", step=loop.position.step, tokens=loop.position.tokens, **figures)
+    card = module_card(base, module, len(draft_ids), loop, result, command)
+    export_module(module, base, draft_ids, folder, card)
+    show_progress(
+        f"{folder}: greedy agreement {figures['agreement_1']:.3f}, acceptance {figures['acceptance_1']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
