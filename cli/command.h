@@ -17,7 +17,9 @@ int RunServe(const std::vector<std::string>& arguments);
 int RunGenerate(const std::vector<std::string>& arguments);
 int RunBench(const std::vector<std::string>& arguments);
 int RunEval(const std::vector<std::string>& arguments);
+int RunExtract(const std::vector<std::string>& arguments);
 int RunTokenize(const std::vector<std::string>& arguments);
+int RunSlice(const std::vector<std::string>& arguments);
 int RunInspect(const std::vector<std::string>& arguments);
 
 }  // namespace reprise

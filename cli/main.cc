@@ -25,7 +25,11 @@ constexpr Command kCommands[] = {
     {"generate", "Print one completion", RunGenerate},
     {"bench", "Measure the engine without the network", RunBench},
     {"eval", "Measure a model's quality on a text", RunEval},
+    {"extract", "Write final hidden states, to train recycle modules on", RunExtract},
     {"tokenize", "Turn text into token ids, or back", RunTokenize},
+#ifdef REPRISE_WITH_SERVER
+    {"slice", "Delete residual dimensions of a model (SliceGPT)", RunSlice},
+#endif
     {"inspect", "Describe a model, a tokenizer or a directory of weights", RunInspect},
 };
 

@@ -12,7 +12,11 @@ namespace reprise {
 Result<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    return tokenizer::LoadTokenizerJson((std::filesystem::path(path) / "tokenizer.json").string());
+    const std::filesystem::path directory(path);
+    // What slicing a GGUF file leaves in its stead.
+    const std::filesystem::path gguf = directory / "tokenizer.gguf";
+    if (std::filesystem::exists(gguf, error)) return tokenizer::LoadGgufTokenizer(gguf.string());
+    return tokenizer::LoadTokenizerJson((directory / "tokenizer.json").string());
   }
   ASSIGN_OR_RETURN(const bool is_gguf, IsGguf(path));
   if (is_gguf) return tokenizer::LoadGgufTokenizer(path);

@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("module").add_argument
     add("--layers", type=int, default=1, help="decoder layers")
     add("--draft-vocab", type=int, default=8192, help="most frequent ids that can be drafted; 0: all")
+    add("--frequencies", type=Path, metavar="FILE.jsonl", help="count ids in these answers, not in --hidden")
     add(
         "--init",
         choices=("base", "random"),

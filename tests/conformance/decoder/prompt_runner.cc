@@ -1,0 +1,68 @@
+#include "tests/conformance/decoder/prompt_runner.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <memory>
+#include <span>
+#include <utility>
+
+namespace reprise {
+namespace {
+
+constexpr int kBlockSize = 16;
+
+}  // namespace
+
+std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vector<TokenId>& tokens, int rows,
+                             int chunk, KvType type) {
+  KvGeometry geometry = decoder.kv_geometry();
+  const int length = static_cast<int>(tokens.size());
+  const int blocks = (length + kBlockSize - 1) / kBlockSize;
+  geometry.num_blocks = 2 * blocks + 1;
+  geometry.type = type;
+  const std::size_t bytes = geometry.block_bytes() * geometry.num_blocks;
+  std::vector<std::unique_ptr<DeviceMemory>> memory;
+  std::vector<KvLayer> kv;
+  const std::vector<std::byte> poison(bytes, std::byte{0xff});
+  for (int layer = 0; layer < decoder.config().num_layers; ++layer) {
+    KvLayer entry{geometry, nullptr, nullptr};
+    for (std::byte** pointer : {&entry.keys, &entry.values}) {
+      memory.push_back(std::move(backend.Allocate(bytes)).value());
+      backend.Upload(memory.back()->data(), poison.data(), bytes);
+      *pointer = static_cast<std::byte*>(memory.back()->data());
+    }
+    kv.push_back(entry);
+  }
+  std::vector<BlockId> table(blocks);
+  for (int i = 0; i < blocks; ++i) table[i] = 2 * (blocks - i) - 1;  // descending, with holes
+
+  std::vector<float> logits;
+  for (int first = 0; first < length; first += chunk) {
+    const int count = std::min(chunk, length - first);
+    std::vector<int> positions(count), slots(count), wanted;
+    for (int i = 0; i < count; ++i) {
+      positions[i] = first + i;
+      slots[i] = table[(first + i) / kBlockSize] * kBlockSize + (first + i) % kBlockSize;
+      if (first + i >= length - rows) wanted.push_back(i);
+    }
+    const std::vector<int> query_start{0, count}, context{first};
+    const int used = (first + count + kBlockSize - 1) / kBlockSize;
+    const std::vector<int> block_start{0, used};
+    const BatchView batch{std::span(tokens).subspan(first, count),
+                          positions,
+                          slots,
+                          query_start,
+                          context,
+                          block_start,
+                          std::span(table).first(used),
+                          wanted};
+    const Decoder::Output output = decoder.Forward(batch, kv);
+    REQUIRE(backend.Synchronize().ok());
+    for (int r = 0; r < output.logits.rows; ++r) {
+      logits.insert(logits.end(), output.logits.row(r), output.logits.row(r) + output.logits.columns);
+    }
+  }
+  return logits;
+}
+
+}  // namespace reprise
