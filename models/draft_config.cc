@@ -55,9 +55,11 @@ bool IsDraftClass(const std::string& directory, DraftClass expected) {
 
 Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass expected) {
   const std::string path = ConfigPath(directory);
-  ASSIGN_OR_RETURN(const nlohmann::json object, ReadJsonObject(path));
+  ASSIGN_OR_RETURN(nlohmann::json object, ReadJsonObject(path));
   const JsonFields fields(object, path);
   RETURN_IF_ERROR(CheckClass(fields, expected));
+  // Positions are the target's affair.
+  object.emplace("max_position_embeddings", 1 << 24);
   DraftConfig config;
   Architecture architecture = Architecture::kLlama;
   if (expected == DraftClass::kRecycleModule) {

@@ -15,6 +15,9 @@ namespace {
 constexpr int kDraftModelDefault = 4;
 constexpr int kPromptLookupDefault = 8;
 
+// Without a profile: passes that cost the same whatever they compute, and cheap drafts. Steps soon correct it.
+const CostCurve kUnmeasuredPass({{1, 1e-3}, {64, 1e-3}});
+const CostCurve kUnmeasuredDraft({{1, 1e-4}, {64, 1e-4}});
 // What a look-up costs is hashing a few tokens.
 const CostCurve kLookupCost({{1, 1e-6}, {64, 64e-6}});
 
@@ -31,7 +34,7 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   const BlockPool& pool = scheduler.block_pool();
   const int vocab_size = models.target->config().vocab_size;
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-  StepCosts costs;
+  StepCosts costs{kUnmeasuredPass, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
   std::span<const KvLayer> layers = kv.layers();
   const auto take = [&](int n) {
     const auto own = layers.first(static_cast<std::size_t>(n));
@@ -56,7 +59,6 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
                                                         config.block_size, config.max_num_batched_tokens);
   }
   proposers[2] = std::make_unique<PromptLookupProposer>();
-  costs.proposer[2] = kLookupCost;
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
   return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
 }
