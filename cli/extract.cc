@@ -169,16 +169,16 @@ Status Extract(const ExtractFlags& flags) {
   if (fs::exists(out, error))
     return InvalidArgument(flags.out + " exists already; choose another --out, or remove it");
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model));
-  const int context = std::min(flags.context, loaded.model->config().max_position);
-  ASSIGN_OR_RETURN(const std::vector<TokenSequence> sequences, ReadInput(flags, *loaded.model, context));
+  const int context = std::min(flags.context, loaded.model().config().max_position);
+  ASSIGN_OR_RETURN(const std::vector<TokenSequence> sequences, ReadInput(flags, loaded.model(), context));
   ASSIGN_OR_RETURN(HiddenStates states,
-                   HiddenStates::Create(*loaded.backend, loaded.model->decoder(), std::max(context, 512)));
+                   HiddenStates::Create(*loaded.backend, loaded.model().decoder(), std::max(context, 512)));
   fs::path partial = out;
   partial += ".partial";
   fs::remove_all(partial, error);
   if (!fs::create_directories(partial, error))
     return FailedPrecondition("cannot create " + partial.string() + ": " + error.message());
-  ShardWriter writer(partial, loaded.model->config().hidden_size, flags.type == "bf16");
+  ShardWriter writer(partial, loaded.model().config().hidden_size, flags.type == "bf16");
   Status status = ExtractAll(sequences, &states, &writer);
   if (status.ok()) {
     fs::rename(partial, out, error);

@@ -45,8 +45,8 @@ Result<HiddenStates> HiddenStates::Create(Backend& backend, Decoder& decoder, in
   KvGeometry geometry = decoder.kv_geometry();
   geometry.block_size = kBlockSize;
   geometry.num_blocks = step_tokens;  // a sequence has a token at least, and so a block
-  ASSIGN_OR_RETURN(KvCache cache, KvCache::Allocate(backend, geometry, decoder.num_layers(),
-                                                    /*poison=*/false));
+  const std::vector<KvGeometry> layers(static_cast<std::size_t>(decoder.num_layers()), geometry);
+  ASSIGN_OR_RETURN(KvCache cache, KvCache::Allocate(backend, layers, /*poison=*/false));
   return HiddenStates(backend, decoder, step_tokens, std::move(cache));
 }
 

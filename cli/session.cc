@@ -7,6 +7,29 @@
 #include "cli/command.h"
 
 namespace reprise {
+namespace {
+
+Result<FamilyPaths> EmbeddedFamily() {
+  const char* assets = std::getenv("REPRISE_ASSETS");
+  std::error_code error;
+  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
+  for (const std::filesystem::path& root :
+       {std::filesystem::path(assets != nullptr ? assets : ""),
+        binary.parent_path() / "../share/reprise/assets", std::filesystem::path(REPRISE_SOURCE_ASSETS)}) {
+    if (root.empty()) continue;
+    if (std::filesystem::exists(root / "family.json", error)) {
+      return ResolveFamily({root.lexically_normal().string(), "", ""});
+    }
+    if (std::filesystem::exists(root / "base/config.json", error)) {
+      return FamilyPaths{(root / "base").lexically_normal().string(), "", ""};
+    }
+  }
+  return NotFound(
+      "the embedded model was not found; set REPRISE_ASSETS to the assets folder, or name a model with "
+      "--model");
+}
+
+}  // namespace
 
 void ModelFlags::Declare(Flags* flags) {
   flags->Text("model", "PATH",
@@ -57,26 +80,6 @@ Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
                          "' is not available in this build; it has cpu and reference");
 }
 
-Result<FamilyPaths> EmbeddedFamily() {
-  const char* assets = std::getenv("REPRISE_ASSETS");
-  std::error_code error;
-  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
-  for (const std::filesystem::path& root :
-       {std::filesystem::path(assets != nullptr ? assets : ""),
-        binary.parent_path() / "../share/reprise/assets", std::filesystem::path(REPRISE_SOURCE_ASSETS)}) {
-    if (root.empty()) continue;
-    if (std::filesystem::exists(root / "family.json", error)) {
-      return ResolveFamily({root.lexically_normal().string(), "", ""});
-    }
-    if (std::filesystem::exists(root / "base/config.json", error)) {
-      return FamilyPaths{(root / "base").lexically_normal().string(), "", ""};
-    }
-  }
-  return NotFound(
-      "the embedded model was not found; set REPRISE_ASSETS to the assets folder, or name a model with "
-      "--model");
-}
-
 EngineModels LoadedModel::models() const {
   EngineModels models(family.target->decoder());
   models.recycle = family.recycle.get();
@@ -84,9 +87,7 @@ EngineModels LoadedModel::models() const {
   return models;
 }
 
-Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
-  LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
+Result<FamilyPaths> FindModels(const ModelFlags& flags) {
   FamilyPaths paths;
   if (flags.model.empty()) {
     ASSIGN_OR_RETURN(paths, EmbeddedFamily());
@@ -95,6 +96,13 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
   }
   if (!flags.recycle.empty()) paths.recycle = flags.recycle;
   if (!flags.draft.empty()) paths.draft = flags.draft;
+  return paths;
+}
+
+Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
+  ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(flags));
   ASSIGN_OR_RETURN(loaded.family, ModelFamily::Load(paths, *loaded.backend, max_positions));
   return loaded;
 }

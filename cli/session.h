@@ -46,12 +46,11 @@ struct LoadedModel {
   Model& model() const { return *family.target; }
   EngineModels models() const;
 };
-// With an empty path, the embedded family.
-Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
 
-// Where the embedded family is: $REPRISE_ASSETS, beside the binary's installation, or in the source tree it
-// was built from.
-Result<FamilyPaths> EmbeddedFamily();
+// Where the flags' models are. Without --model that is the embedded family: in $REPRISE_ASSETS, beside the
+// binary's installation, or in the source tree it was built from.
+Result<FamilyPaths> FindModels(const ModelFlags& flags);
+Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
 
 // Parses; prints help or the problem. False when the command is over, with *exit_code set.
 bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code);

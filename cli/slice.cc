@@ -57,8 +57,8 @@ std::uint64_t PeakMemory() {
 
 Status Slice(const ModelFlags& model, SliceOptions options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeBackend(model));
-  ASSIGN_OR_RETURN(options.model,
-                   model.model.empty() ? EmbeddedModelPath() : Result<std::string>(model.model));
+  ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(model));
+  options.model = paths.target;
   ProgressLine line;
   const auto summary =
       SliceModel(options, *backend, [&](std::string_view stage, double done) { line(stage, done); });

@@ -43,12 +43,10 @@ Result<std::vector<TokenId>> ParseIds(const std::string& text) {
 }
 
 Status Tokenize(const TokenizeFlags& flags) {
-  std::string path = flags.model;
-  if (path.empty()) {
-    ASSIGN_OR_RETURN(const FamilyPaths embedded, EmbeddedFamily());
-    path = embedded.target;
-  }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(path));
+  ModelFlags model;
+  model.model = flags.model;
+  ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(model));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(paths.target));
   const std::string input{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
   if (flags.detokenize) {
     ASSIGN_OR_RETURN(const std::vector<TokenId> ids, ParseIds(input));

@@ -23,3 +23,24 @@ if(NOT REPRISE_CUDA AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT RE
 else()
   set(REPRISE_CUDA_EMULATION OFF)
 endif()
+
+# reprise_emulated_kernels(name SOURCES a.cu ... [CHECKED]): kernel sources as C++, on the emulator. Those of a
+# CHECKED library call the access checker (kernels/cuda/emulation/access_checker.cc) at every load and store:
+# they are compiled for ThreadSanitizer, but linked without its runtime, whose calls the checker takes.
+function(reprise_emulated_kernels name)
+  cmake_parse_arguments(ARG "CHECKED" "" "SOURCES" ${ARGN})
+  set_source_files_properties(${ARG_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;-Wno-unknown-pragmas")
+  add_library(${name}_objects OBJECT ${ARG_SOURCES})
+  target_link_libraries(${name}_objects PRIVATE reprise_cuda_emulator reprise_warnings)
+  add_library(${name} INTERFACE)
+  target_link_libraries(${name} INTERFACE $<TARGET_OBJECTS:${name}_objects> reprise_cuda_emulator)
+  if(ARG_CHECKED)
+    target_compile_options(${name}_objects PRIVATE -fsanitize=thread)
+    target_link_libraries(${name} INTERFACE $<TARGET_OBJECTS:reprise_cuda_access_checker>)
+    if(NOT TARGET reprise_cuda_access_checker)
+      add_library(reprise_cuda_access_checker OBJECT
+        ${PROJECT_SOURCE_DIR}/kernels/cuda/emulation/access_checker.cc)
+      target_link_libraries(reprise_cuda_access_checker PRIVATE reprise_cuda_emulator reprise_warnings)
+    endif()
+  endif()
+endfunction()

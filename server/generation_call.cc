@@ -1,17 +1,12 @@
 #include "server/generation_call.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "server/metrics/metrics.h"
 
 namespace reprise {
 namespace {
-
-double Milliseconds(TimePoint from, TimePoint to) {
-  return std::max(0.0, std::chrono::duration<double, std::milli>(to - from).count());
-}
 
 bool Contains(const std::vector<TokenId>& ids, TokenId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
@@ -36,7 +31,7 @@ GenerationCall::GenerationCall(CallPlan plan, std::vector<std::shared_ptr<TokenS
 GenerationCall::~GenerationCall() {
   Cancel();
   for (const Choice& choice : choices_) {
-    if (choice.closed && !choice.ended) plan_.metrics->ForgetStopped(choice.stream->request().id);
+    if (!choice.ended) plan_.metrics->EndCall(choice.stream->request().id, choice.finish_reason);
   }
 }
 
@@ -72,7 +67,7 @@ void GenerationCall::TakePrompt(Choice* choice, std::vector<GeneratedToken> prom
 }
 
 void GenerationCall::TakeToken(Choice* choice, GeneratedToken token) {
-  if (choice->closed) return;
+  if (choice->closed()) return;
   ++choice->num_tokens;
   const TokenId id = token.token;
   if (plan_.want_tokens) {
@@ -85,19 +80,18 @@ void GenerationCall::TakeToken(Choice* choice, GeneratedToken token) {
   if (!choice->text.stopped()) return;
   choice->delta.stop_string = choice->text.stop_string();
   Close(choice, FinishReason::kStop);
-  const RequestId request = choice->stream->request().id;
-  plan_.metrics->MarkStopped(request);
-  plan_.engine->Cancel(request);
+  plan_.engine->Cancel(choice->stream->request().id);
 }
 
 void GenerationCall::EndChoice(Choice* choice, const TokenBatch& batch) {
   choice->ended = true;
   choice->stats = batch.stats;
   --num_live_;
-  if (choice->closed) {
-    plan_.metrics->ForgetStopped(choice->stream->request().id);
-    return;
-  }
+  if (!choice->closed()) CloseAtEnd(choice, batch);
+  plan_.metrics->EndCall(choice->stream->request().id, choice->finish_reason);
+}
+
+void GenerationCall::CloseAtEnd(Choice* choice, const TokenBatch& batch) {
   if (!batch.status.ok() && status_.ok()) status_ = batch.status;
   choice->delta.text += choice->text.Finish();
   if (choice->text.stopped()) {
@@ -113,7 +107,7 @@ void GenerationCall::EndChoice(Choice* choice, const TokenBatch& batch) {
 }
 
 void GenerationCall::Close(Choice* choice, FinishReason reason) {
-  choice->closed = true;
+  choice->finish_reason = reason;
   choice->delta.finish_reason = reason;
 }
 
@@ -145,35 +139,13 @@ Usage GenerationCall::usage() const {
 }
 
 CallMetrics GenerationCall::metrics() const {
-  CallMetrics metrics;
-  TimePoint first_token = TimePoint::max();
-  TimePoint first_scheduled = TimePoint::max();
-  TimePoint finished{};
+  std::vector<RequestStats> stats;
   int num_tokens = 0;
   for (const Choice& choice : choices_) {
-    const RequestStats& stats = choice.stats;
+    stats.push_back(choice.stats);
     num_tokens += choice.num_tokens;
-    finished = std::max(finished, stats.finished);
-    metrics.passes += stats.num_passes;
-    metrics.method = stats.method;
-    metrics.num_spec_steps += stats.num_draft_steps;
-    metrics.num_draft_tokens += stats.num_draft_tokens;
-    metrics.num_accepted_draft_tokens += stats.num_accepted_draft_tokens;
-    if (stats.scheduled == TimePoint{}) continue;
-    first_scheduled = std::min(first_scheduled, stats.scheduled);
-    metrics.queue_time_ms = std::max(metrics.queue_time_ms, Milliseconds(stats.arrival, stats.scheduled));
-    if (stats.first_token != TimePoint{}) first_token = std::min(first_token, stats.first_token);
   }
-  if (first_token != TimePoint::max()) {
-    metrics.time_to_first_token_ms = Milliseconds(choices_[0].stats.arrival, first_token);
-  }
-  if (first_scheduled != TimePoint::max()) {
-    metrics.generation_time_ms = Milliseconds(first_scheduled, finished);
-  }
-  if (metrics.generation_time_ms > 0)
-    metrics.tokens_per_second = 1000.0 * num_tokens / metrics.generation_time_ms;
-  if (metrics.passes > 0) metrics.tokens_per_pass = static_cast<double>(num_tokens) / metrics.passes;
-  return metrics;
+  return SummarizeCall(stats, num_tokens);
 }
 
 void GenerationCall::Cancel() {

@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "server/call_metrics.h"
 #include "server/text_stream.h"
 
 namespace reprise {
@@ -42,20 +43,6 @@ struct Usage {
   int prompt_tokens = 0;
   int completion_tokens = 0;
   int cached_tokens = 0;
-};
-
-// Times in milliseconds; over all choices the first token's, the longest queueing and the whole generation.
-struct CallMetrics {
-  double time_to_first_token_ms = 0;
-  double queue_time_ms = 0;
-  double generation_time_ms = 0;
-  double tokens_per_second = 0;
-  DecodingMethod method = DecodingMethod::kPlain;
-  int passes = 0;
-  double tokens_per_pass = 0;
-  int num_spec_steps = 0;
-  int num_draft_tokens = 0;
-  int num_accepted_draft_tokens = 0;
 };
 
 // What the service knows of a call when it starts.
@@ -107,15 +94,20 @@ class GenerationCall {
     TextStream text;
     ChoiceDelta delta;
     int echo_characters = 0;
-    int num_tokens = 0;   // generated and used
-    bool closed = false;  // the client has its finish reason
-    bool ended = false;   // so has the engine
+    int num_tokens = 0;  // generated and used
+    // What the client is told; kNone: nothing yet. May be set before the engine has ended it.
+    FinishReason finish_reason = FinishReason::kNone;
+    bool ended = false;  // in the engine
     RequestStats stats;
+
+    bool closed() const { return finish_reason != FinishReason::kNone; }
   };
 
   void TakePrompt(Choice* choice, std::vector<GeneratedToken> prompt);
   void TakeToken(Choice* choice, GeneratedToken token);
   void EndChoice(Choice* choice, const TokenBatch& batch);
+  // The engine's end is the client's: nothing ended the choice before.
+  void CloseAtEnd(Choice* choice, const TokenBatch& batch);
   void Close(Choice* choice, FinishReason reason);
 
   const CallPlan plan_;

@@ -32,8 +32,6 @@ struct ServerOptions {
   // What clients call the model; empty: the model's own name.
   std::string served_model_name;
   DecodingMethod default_decoding = DecodingMethod::kAuto;
-  // Methods that can be asked for; plain is always among them.
-  std::vector<DecodingMethod> loaded_methods = {DecodingMethod::kPlain};
   // The engine's bound on waiting requests: a call with more prompts x n can never be taken.
   int max_queued_requests = 1024;
 

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "engine/decoding/methods.h"
 #include "engine/engine.h"
 #include "models/model.h"
 
@@ -64,7 +65,7 @@ void Service::Attach(const Model* model, Engine* engine) {
   validation_.defaults = model->generation_defaults();
   validation_.eos_token_ids = model->eos_token_ids();
   validation_.default_decoding = options_.default_decoding;
-  validation_.loaded_methods = options_.loaded_methods;
+  validation_.proposers = engine->info().proposers;
   metrics_->Describe(model_name_, engine);
   lifecycle_->BecomeReady(engine);
 }
@@ -223,6 +224,9 @@ std::shared_ptr<Request> Service::MakeRequest(const ValidatedFields& fields,
   request->min_tokens = std::min(fields.min_tokens, max_tokens);
   request->stop_token_ids = fields.all_stop_token_ids;
   request->decoding = fields.decoding;
+  request->proposer = fields.proposer;
+  request->max_draft_tokens = fields.max_draft_tokens;
+  request->lenience = fields.lenience;
   request->priority = fields.priority;
   request->arrival = Clock::now();
   if (fields.timeout_s) {
@@ -305,10 +309,13 @@ Result<ModelCard> Service::Card() const {
   ModelCard card{.id = model_name_,
                  .created = created_,
                  .max_model_len = engine_->info().max_model_len,
-                 .decoding_methods = {}};
-  for (DecodingMethod method : options_.loaded_methods) {
+                 .decoding_methods = {},
+                 .proposers = {}};
+  const std::vector<ProposerKind>& proposers = engine_->info().proposers;
+  for (DecodingMethod method : LoadedMethods(proposers)) {
     card.decoding_methods.emplace_back(DecodingMethodName(method));
   }
+  for (ProposerKind kind : proposers) card.proposers.emplace_back(ProposerName(kind));
   return card;
 }
 

@@ -25,7 +25,8 @@ struct ModelCard {
   std::string id;
   std::int64_t created = 0;  // Unix seconds
   int max_model_len = 0;
-  std::vector<std::string> decoding_methods;  // loaded ones
+  std::vector<std::string> decoding_methods;  // loaded ones; auto chooses among them
+  std::vector<std::string> proposers;         // who can draft
 };
 
 // Every method may be called from any thread, and none waits for the engine. All of them answer UNAVAILABLE

@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "engine/decoding/methods.h"
+
 namespace reprise {
 namespace {
 
@@ -155,48 +157,57 @@ Status CheckStops(const GenerationFields& fields, const ValidationContext& conte
   return OkStatus();
 }
 
-Result<DecodingMethod> ParseMethod(const std::string& name, std::span<const DecodingMethod> loaded) {
-  for (DecodingMethod method : {DecodingMethod::kAuto, DecodingMethod::kPlain, DecodingMethod::kRecycle,
-                                DecodingMethod::kSpeculative}) {
-    if (name != DecodingMethodName(method)) continue;
-    if (method == DecodingMethod::kAuto || std::find(loaded.begin(), loaded.end(), method) != loaded.end()) {
-      return method;
-    }
-    return InvalidArgument("'decoding' method '" + name + "' is not loaded; loaded: " + ListMethods(loaded),
+Result<DecodingMethod> ParseMethod(const std::string& name, std::span<const ProposerKind> loaded) {
+  const std::optional<DecodingMethod> method = FindDecodingMethod(name);
+  if (!method) {
+    return InvalidArgument("'decoding' must be one of auto, plain, recycle, speculative, got '" + name +
+                               "'; loaded: " + ListMethods(loaded),
                            "decoding");
   }
-  return InvalidArgument("'decoding' must be one of auto, plain, recycle, speculative, got '" + name +
-                             "'; loaded: " + ListMethods(loaded),
+  if (IsLoaded(*method, loaded)) return *method;
+  return InvalidArgument("'decoding' method '" + name + "' is not loaded; loaded: " + ListMethods(loaded),
                          "decoding");
+}
+
+// `method` is the one that holds for the request, be it named or the server's default.
+Result<ProposerKind> ParseProposer(const std::string& name, DecodingMethod method,
+                                   std::span<const ProposerKind> loaded) {
+  constexpr char kField[] = "decoding.proposer";
+  const std::optional<ProposerKind> kind = FindProposer(name);
+  if (!kind || MethodOf(*kind) != DecodingMethod::kSpeculative) {
+    return InvalidArgument("'decoding.proposer' must be draft_model or prompt_lookup, got '" + name + "'",
+                           kField);
+  }
+  if (std::ranges::find(loaded, *kind) == loaded.end()) {
+    return InvalidArgument(
+        "'decoding.proposer' '" + name + "' is not loaded; loaded: " + ListSpeculativeProposers(loaded),
+        kField);
+  }
+  if (method != DecodingMethod::kAuto && method != DecodingMethod::kSpeculative) {
+    return InvalidArgument("'decoding.proposer' goes with method speculative or auto, not with " +
+                               std::string(DecodingMethodName(method)),
+                           kField);
+  }
+  return *kind;
 }
 
 Status CheckDecoding(const GenerationFields& fields, const ValidationContext& context, ValidatedFields* out) {
   out->decoding = context.default_decoding;
   if (!fields.decoding) return OkStatus();
   const DecodingFields& decoding = *fields.decoding;
-  int max_draft_tokens = 0;
-  double lenience = 1;
-  RETURN_IF_ERROR(
-      Check("decoding.max_draft_tokens", decoding.max_draft_tokens, {0, kMaxDraftTokens}, &max_draft_tokens));
-  RETURN_IF_ERROR(Check("decoding.lenience", decoding.lenience, {0, 1}, &lenience));
-  if (decoding.proposer && *decoding.proposer != "draft_model" && *decoding.proposer != "prompt_lookup") {
-    return InvalidArgument(
-        "'decoding.proposer' must be draft_model or prompt_lookup, got '" + *decoding.proposer + "'",
-        "decoding.proposer");
-  }
+  RETURN_IF_ERROR(Check("decoding.max_draft_tokens", decoding.max_draft_tokens, {0, kMaxDraftTokens},
+                        &out->max_draft_tokens));
+  RETURN_IF_ERROR(Check("decoding.lenience", decoding.lenience, {0, 1}, &out->lenience));
   if (decoding.method) {
-    ASSIGN_OR_RETURN(out->decoding, ParseMethod(*decoding.method, context.loaded_methods));
+    ASSIGN_OR_RETURN(out->decoding, ParseMethod(*decoding.method, context.proposers));
+  }
+  if (decoding.proposer) {
+    ASSIGN_OR_RETURN(out->proposer, ParseProposer(*decoding.proposer, out->decoding, context.proposers));
   }
   return OkStatus();
 }
 
 }  // namespace
-
-std::string ListMethods(std::span<const DecodingMethod> loaded) {
-  std::string list(DecodingMethodName(DecodingMethod::kAuto));
-  for (DecodingMethod method : loaded) list += ", " + std::string(DecodingMethodName(method));
-  return list;
-}
 
 Result<std::vector<TokenId>> ValidateTokenIds(std::span<const std::int64_t> ids, int vocab_size,
                                               const std::string& field) {

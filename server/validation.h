@@ -27,7 +27,7 @@ struct ValidationContext {
   GenerationDefaults defaults;         // of the model
   std::vector<TokenId> eos_token_ids;  // of the model
   DecodingMethod default_decoding = DecodingMethod::kAuto;
-  std::vector<DecodingMethod> loaded_methods;
+  std::vector<ProposerKind> proposers;  // that are loaded
 };
 
 struct ValidatedFields {
@@ -39,6 +39,9 @@ struct ValidatedFields {
   std::vector<TokenId> all_stop_token_ids;  // those and, unless ignored, the model's
   TextStreamOptions text;
   DecodingMethod decoding = DecodingMethod::kAuto;
+  std::optional<ProposerKind> proposer;
+  std::optional<int> max_draft_tokens;
+  float lenience = 1.0f;
   int priority = 0;
   std::optional<double> timeout_s;
   bool return_token_ids = false;
@@ -49,8 +52,5 @@ Result<ValidatedFields> ValidateFields(const GenerationFields& fields, const Val
 // INVALID_ARGUMENT names the field and the first id outside [0, vocab_size).
 Result<std::vector<TokenId>> ValidateTokenIds(std::span<const std::int64_t> ids, int vocab_size,
                                               const std::string& field);
-
-// "auto, plain".
-std::string ListMethods(std::span<const DecodingMethod> loaded);
 
 }  // namespace reprise

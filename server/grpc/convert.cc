@@ -222,17 +222,22 @@ void ToProto(const CallMetrics& metrics, v1::Metrics* out) {
   decoding->set_method(std::string(DecodingMethodName(metrics.method)));
   decoding->set_passes(metrics.passes);
   decoding->set_tokens_per_pass(metrics.tokens_per_pass);
-  if (metrics.num_spec_steps == 0) return;
-  v1::SpeculativeDecoding* speculation = out->mutable_speculative_decoding();
-  speculation->set_mean_acceptance_length(1.0 + static_cast<double>(metrics.num_accepted_draft_tokens) /
-                                                    metrics.num_spec_steps);
-  speculation->set_num_spec_steps(metrics.num_spec_steps);
-  speculation->set_num_draft_tokens(metrics.num_draft_tokens);
-  speculation->set_num_accepted_draft_tokens(metrics.num_accepted_draft_tokens);
-  if (metrics.num_draft_tokens > 0) {
-    speculation->set_draft_acceptance_rate(static_cast<double>(metrics.num_accepted_draft_tokens) /
-                                           metrics.num_draft_tokens);
+  for (const RouterCount& count : metrics.router) {
+    v1::RouterCount* steps = decoding->add_router();
+    steps->set_decoder(std::string(RouterCountName(count)));
+    steps->set_reason(std::string(RouteReasonName(count.reason)));
+    steps->set_steps(count.steps);
   }
+  if (!metrics.speculative) return;
+  const SpeculativeMetrics& summary = *metrics.speculative;
+  v1::SpeculativeDecoding* speculation = out->mutable_speculative_decoding();
+  speculation->set_mean_acceptance_length(summary.mean_acceptance_length);
+  speculation->set_draft_acceptance_rate(summary.draft_acceptance_rate);
+  speculation->set_num_spec_steps(summary.num_spec_steps);
+  speculation->set_num_draft_tokens(summary.num_draft_tokens);
+  speculation->set_num_accepted_draft_tokens(summary.num_accepted_draft_tokens);
+  speculation->mutable_acceptance_histogram()->Assign(summary.acceptance_histogram.begin(),
+                                                      summary.acceptance_histogram.end());
 }
 
 }  // namespace reprise

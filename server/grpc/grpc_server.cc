@@ -81,6 +81,7 @@ class GenerationService final : public v1::Generation::CallbackService {
       model->set_owned_by("reprise");
       model->set_max_model_len(card.max_model_len);
       for (const std::string& method : card.decoding_methods) model->add_decoding_methods(method);
+      for (const std::string& proposer : card.proposers) model->add_proposers(proposer);
       return OkStatus();
     });
   }
@@ -95,6 +96,7 @@ class GenerationService final : public v1::Generation::CallbackService {
       const EngineInfo& info = service_.engine()->info();
       response->set_model(card->id);
       for (const std::string& method : card->decoding_methods) response->add_decoding_methods(method);
+      for (const std::string& proposer : card->proposers) response->add_proposers(proposer);
       response->set_backend(info.backend);
       response->set_max_model_len(info.max_model_len);
       response->set_max_num_seqs(info.max_num_seqs);

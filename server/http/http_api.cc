@@ -24,6 +24,15 @@ HttpResponse JsonResponse(std::string body, int status = 200) {
   return response;
 }
 
+void AppendStrings(const std::vector<std::string>& strings, std::string* out) {
+  *out += '[';
+  for (std::size_t i = 0; i < strings.size(); ++i) {
+    if (i > 0) *out += ',';
+    AppendJsonString(strings[i], out);
+  }
+  *out += ']';
+}
+
 std::string FormatCard(const ModelCard& card) {
   std::string out = "{\"id\":";
   AppendJsonString(card.id, &out);
@@ -33,13 +42,11 @@ std::string FormatCard(const ModelCard& card) {
   AppendJsonString(card.id, &out);
   out += ",\"max_model_len\":";
   AppendJsonNumber(card.max_model_len, &out);
-  out += ",\"decoding_methods\":[";
-  for (std::size_t i = 0; i < card.decoding_methods.size(); ++i) {
-    if (i > 0) out += ',';
-    AppendJsonString(card.decoding_methods[i], &out);
-  }
-  out += "]}";
-  return out;
+  out += ",\"decoding_methods\":";
+  AppendStrings(card.decoding_methods, &out);
+  out += ",\"proposers\":";
+  AppendStrings(card.proposers, &out);
+  return out + "}";
 }
 
 std::string FormatTokens(const TokenizeReply& reply, bool with_strings) {
@@ -54,12 +61,8 @@ std::string FormatTokens(const TokenizeReply& reply, bool with_strings) {
   }
   out += "],\"token_strs\":";
   if (!with_strings) return out + "null}";
-  out += '[';
-  for (std::size_t i = 0; i < reply.token_strs.size(); ++i) {
-    if (i > 0) out += ',';
-    AppendJsonString(reply.token_strs[i], &out);
-  }
-  return out + "]}";
+  AppendStrings(reply.token_strs, &out);
+  return out + "}";
 }
 
 // "a%2Fb" is "a/b"; what is no escape stays.

@@ -26,16 +26,35 @@ void AppendUsage(const Usage& usage, std::string* out) {
   *out += "}}";
 }
 
-void AppendSpeculation(const CallMetrics& metrics, std::string* out) {
-  const double steps = metrics.num_spec_steps;
-  AppendField(",\"speculative_decoding\":{\"mean_acceptance_length\":",
-              1.0 + metrics.num_accepted_draft_tokens / steps, out);
-  AppendField(",\"draft_acceptance_rate\":",
-              metrics.num_draft_tokens == 0
-                  ? 0.0
-                  : static_cast<double>(metrics.num_accepted_draft_tokens) / metrics.num_draft_tokens,
-              out);
-  AppendField(",\"num_spec_steps\":", metrics.num_spec_steps, out);
+// {"plain":{"goodput":3,"exploration":1},"recycle":{"goodput":7}}: steps by who drafted, and why.
+void AppendRouter(const std::vector<RouterCount>& router, std::string* out) {
+  *out += '{';
+  std::string_view open;
+  for (const RouterCount& count : router) {
+    const std::string_view name = RouterCountName(count);
+    if (name != open) {
+      if (!open.empty()) *out += "},";
+      AppendJsonString(name, out);
+      *out += ":{";
+      open = name;
+    } else {
+      *out += ',';
+    }
+    AppendJsonString(RouteReasonName(count.reason), out);
+    *out += ':';
+    AppendJsonNumber(count.steps, out);
+  }
+  *out += open.empty() ? "}" : "}}";
+}
+
+void AppendSpeculation(const SpeculativeMetrics& metrics, std::string* out) {
+  AppendField("{\"mean_acceptance_length\":", metrics.mean_acceptance_length, out);
+  AppendField(",\"draft_acceptance_rate\":", metrics.draft_acceptance_rate, out);
+  *out += ",\"acceptance_histogram\":[";
+  for (std::size_t k = 0; k < metrics.acceptance_histogram.size(); ++k) {
+    AppendField(k > 0 ? "," : "", metrics.acceptance_histogram[k], out);
+  }
+  AppendField("],\"num_spec_steps\":", metrics.num_spec_steps, out);
   AppendField(",\"num_draft_tokens\":", metrics.num_draft_tokens, out);
   AppendField(",\"num_accepted_draft_tokens\":", metrics.num_accepted_draft_tokens, out);
   *out += '}';
@@ -50,8 +69,13 @@ void AppendMetrics(const CallMetrics& metrics, std::string* out) {
   AppendJsonString(DecodingMethodName(metrics.method), out);
   AppendField(",\"passes\":", metrics.passes, out);
   AppendField(",\"tokens_per_pass\":", metrics.tokens_per_pass, out);
+  *out += ",\"router\":";
+  AppendRouter(metrics.router, out);
   *out += '}';
-  if (metrics.num_spec_steps > 0) AppendSpeculation(metrics, out);
+  if (metrics.speculative) {
+    *out += ",\"speculative_decoding\":";
+    AppendSpeculation(*metrics.speculative, out);
+  }
   *out += '}';
 }
 

@@ -62,12 +62,27 @@ void AddCounters(const MetricsState& state, FamilyBuilder* out) {
   out->Counter("vllm:prefix_cache_queries_total", "Prefix cache queries, in tokens.",
                number(state.prefix_queries));
   out->Counter("vllm:prefix_cache_hits_total", "Prefix cache hits, in tokens.", number(state.prefix_hits));
+}
+
+void AddSpeculation(const MetricsState& state, FamilyBuilder* out) {
+  std::uint64_t drafts = 0, drafted = 0, accepted = 0;
+  for (const MetricsState::PerProposer& proposer : state.proposers) {
+    drafts += proposer.drafts;
+    drafted += proposer.draft_tokens;
+    accepted += proposer.accepted_tokens;
+  }
   out->Counter("vllm:spec_decode_num_drafts_total", "Number of drafts verified.",
-               Sum(state, [](const Method& m) { return m.draft_steps; }));
+               static_cast<double>(drafts));
   out->Counter("vllm:spec_decode_num_draft_tokens_total", "Number of draft tokens.",
-               Sum(state, [](const Method& m) { return m.draft_tokens; }));
+               static_cast<double>(drafted));
   out->Counter("vllm:spec_decode_num_accepted_tokens_total", "Number of accepted draft tokens.",
-               Sum(state, [](const Method& m) { return m.accepted_tokens; }));
+               static_cast<double>(accepted));
+  for (std::size_t position = 0; position < state.accepted_by_position.size(); ++position) {
+    out->Counter("vllm:spec_decode_num_accepted_tokens_per_pos_total",
+                 "Accepted draft tokens by their position in the draft.",
+                 static_cast<double>(state.accepted_by_position[position]),
+                 {{"position", std::to_string(position)}});
+  }
 }
 
 void AddHistograms(const MetricsState& state, FamilyBuilder* out) {
@@ -107,38 +122,46 @@ void AddMethodCounters(const MetricsState& state, FamilyBuilder* out) {
                    std::move(labels));
     }
   }
-  const auto add = [&](const char* name, const char* help, auto field) {
-    for (DecodingMethod method : kMethods) {
-      out->Counter(name, help, static_cast<double>(field(Of(state, method))), MethodLabel(method));
-    }
-  };
-  using Method = MetricsState::PerMethod;
-  add("reprise:generation_tokens_total", "Generated tokens by decoding method.",
-      [](const Method& m) { return m.generation_tokens; });
-  add("reprise:draft_tokens_total", "Drafted tokens by decoding method.",
-      [](const Method& m) { return m.draft_tokens; });
-  add("reprise:accepted_tokens_total", "Drafted tokens that were accepted, by decoding method.",
-      [](const Method& m) { return m.accepted_tokens; });
+  for (DecodingMethod method : kMethods) {
+    out->Counter("reprise:generation_tokens_total", "Generated tokens by decoding method.",
+                 static_cast<double>(Of(state, method).generation_tokens), MethodLabel(method));
+  }
 }
 
-void AddMethodFigures(const MetricsState& state, FamilyBuilder* out) {
+void AddProposerCounters(const MetricsState& state, FamilyBuilder* out) {
+  const auto add = [&](const char* name, const char* help, auto field) {
+    for (int p = 0; p < kNumProposers; ++p) {
+      const auto kind = static_cast<ProposerKind>(p);
+      MetricLabels labels = MethodLabel(MethodOf(kind));
+      labels.push_back({"proposer", std::string(ProposerName(kind))});
+      out->Counter(name, help, static_cast<double>(state.proposers[static_cast<std::size_t>(p)].*field),
+                   std::move(labels));
+    }
+  };
+  add("reprise:draft_tokens_total", "Drafted tokens by who drafted them.",
+      &MetricsState::PerProposer::draft_tokens);
+  add("reprise:accepted_tokens_total", "Drafted tokens that stood, by who drafted them.",
+      &MetricsState::PerProposer::accepted_tokens);
+}
+
+void AddRouter(const MetricsState& state, FamilyBuilder* out) {
   for (DecodingMethod method : kMethods) {
     out->Histogram("reprise:tokens_per_pass", "Tokens one sequence got from one pass of the model.",
                    Of(state, method).tokens_per_pass, MethodLabel(method));
   }
   for (DecodingMethod method : kMethods) {
-    const auto add = [&](const char* reason, std::uint64_t value) {
+    for (int r = 0; r < kNumRouteReasons; ++r) {
       MetricLabels labels = MethodLabel(method);
-      labels.push_back({"reason", reason});
-      out->Counter("reprise:router_decisions_total", "Requests by decoding method and why it was taken.",
-                   static_cast<double>(value), std::move(labels));
-    };
-    add("requested", Of(state, method).decided_requested);
-    add("only_method", Of(state, method).decided_only_method);
+      labels.push_back({"reason", std::string(RouteReasonName(static_cast<RouteReason>(r)))});
+      out->Counter(
+          "reprise:router_decisions_total", "Steps of sequences by decoding method and why it was taken.",
+          static_cast<double>(Of(state, method).decisions[static_cast<std::size_t>(r)]), std::move(labels));
+    }
   }
   for (DecodingMethod method : kMethods) {
-    out->Gauge("reprise:router_goodput_tokens_per_second", "Accepted tokens per second of engine time.",
-               Of(state, method).goodput, MethodLabel(method));
+    out->Gauge("reprise:router_goodput_tokens_per_second",
+               "The router's estimate for the latest batch, if all of it were decoded so; 0 is none.",
+               state.goodput[static_cast<std::size_t>(method)], MethodLabel(method));
   }
 }
 
@@ -186,9 +209,11 @@ class Snapshot final : public prometheus::Collectable {
     FamilyBuilder builder({{"model_name", context_.model_name}, {"engine", "0"}});
     AddLoad(context_, &builder);
     AddCounters(state_, &builder);
+    AddSpeculation(state_, &builder);
     AddHistograms(state_, &builder);
     AddMethodCounters(state_, &builder);
-    AddMethodFigures(state_, &builder);
+    AddProposerCounters(state_, &builder);
+    AddRouter(state_, &builder);
     AddServer(state_, context_, &builder);
     AddProcess(&builder);
     return builder.Take();

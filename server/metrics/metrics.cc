@@ -16,9 +16,6 @@ double Seconds(TimePoint from, TimePoint to) {
 // Reasons the service can refuse for; their counters exist from the start.
 constexpr std::string_view kRejectionReasons[] = {"queue_full", "unavailable"};
 
-// Weight of the newest step in the moving average of goodput.
-constexpr double kGoodputWeight = 0.05;
-
 }  // namespace
 
 Metrics::Metrics(int max_model_len) : state_(max_model_len) {
@@ -48,41 +45,55 @@ void Metrics::OnStep(const StepStats& step) {
   state_.prefix_queries += static_cast<std::uint64_t>(step.prefix_queries);
   state_.prefix_hits += static_cast<std::uint64_t>(step.prefix_hits);
 
-  std::array<int, kNumMethods> step_tokens{};
+  state_.goodput = step.goodput;
+
   for (const StepStats::Emission& emission : step.emissions) {
-    const auto method = static_cast<std::size_t>(emission.method);
-    step_tokens[method] += emission.num_tokens;
-    state_.methods[method].tokens_per_pass.Observe(emission.num_tokens);
+    MetricsState::PerMethod& figures = state_.methods[static_cast<std::size_t>(emission.method)];
+    figures.generation_tokens += static_cast<std::uint64_t>(emission.num_tokens);
+    figures.tokens_per_pass.Observe(emission.num_tokens);
+    ++figures.decisions[static_cast<std::size_t>(emission.reason)];
     (emission.first ? state_.time_to_first_token : state_.inter_token_latency).Observe(emission.seconds);
+    if (emission.proposer && emission.num_drafted > 0) ObserveDrafts(emission);
   }
-  const double seconds = step.plan_seconds + step.forward_seconds + step.sample_seconds + step.commit_seconds;
-  for (std::size_t method = 0; method < step_tokens.size(); ++method) {
-    if (step_tokens[method] == 0) continue;
-    MetricsState::PerMethod& figures = state_.methods[method];
-    figures.generation_tokens += static_cast<std::uint64_t>(step_tokens[method]);
-    if (seconds <= 0) continue;
-    const double rate = step_tokens[method] / seconds;
-    figures.goodput =
-        figures.goodput == 0 ? rate : figures.goodput + kGoodputWeight * (rate - figures.goodput);
-  }
+}
+
+void Metrics::ObserveDrafts(const StepStats::Emission& emission) {
+  MetricsState::PerProposer& figures = state_.proposers[static_cast<std::size_t>(*emission.proposer)];
+  ++figures.drafts;
+  figures.draft_tokens += static_cast<std::uint64_t>(emission.num_drafted);
+  figures.accepted_tokens += static_cast<std::uint64_t>(emission.num_accepted);
+  for (int k = 0; k < emission.num_accepted; ++k) ++state_.accepted_by_position[static_cast<std::size_t>(k)];
 }
 
 void Metrics::OnFinished(const Request& request, const RequestStats& stats, FinishReason reason) {
   const std::lock_guard lock(mutex_);
-  if (reason == FinishReason::kAbort && stopped_.contains(request.id)) reason = FinishReason::kStop;
-
-  MetricsState::PerMethod& figures = state_.methods[static_cast<std::size_t>(stats.method)];
-  ++figures.requests[static_cast<std::size_t>(reason)];
-  ++(request.decoding == DecodingMethod::kAuto ? figures.decided_only_method : figures.decided_requested);
-  figures.draft_steps += static_cast<std::uint64_t>(stats.num_draft_steps);
-  figures.draft_tokens += static_cast<std::uint64_t>(stats.num_draft_tokens);
-  figures.accepted_tokens += static_cast<std::uint64_t>(stats.num_accepted_draft_tokens);
-
+  if (const auto call = endings_.find(request.id); call != endings_.end()) {
+    CountEnd(stats.method, reason, call->second.reason);
+    endings_.erase(call);
+  } else {
+    endings_[request.id] = {reason, stats.method};
+  }
   state_.request_prompt_tokens.Observe(stats.num_prompt_tokens);
   state_.request_generation_tokens.Observe(stats.num_generated_tokens);
   state_.request_params_max_tokens.Observe(request.max_tokens);
   ObserveTimes(stats);
   ObserveGroup(request, stats.num_generated_tokens);
+}
+
+void Metrics::EndCall(RequestId id, FinishReason reason) {
+  const std::lock_guard lock(mutex_);
+  const auto engine = endings_.find(id);
+  if (engine == endings_.end()) {
+    endings_[id] = {reason, std::nullopt};
+    return;
+  }
+  CountEnd(*engine->second.method, engine->second.reason, reason);
+  endings_.erase(engine);
+}
+
+void Metrics::CountEnd(DecodingMethod method, FinishReason engine_reason, FinishReason call_reason) {
+  const FinishReason reason = call_reason == FinishReason::kNone ? engine_reason : call_reason;
+  ++state_.methods[static_cast<std::size_t>(method)].requests[static_cast<std::size_t>(reason)];
 }
 
 // A time that was never reached is the epoch.
@@ -125,16 +136,6 @@ void Metrics::BeginGroup(RequestId group, int n) {
 void Metrics::DropGroup(RequestId group) {
   const std::lock_guard lock(mutex_);
   groups_.erase(group);
-}
-
-void Metrics::MarkStopped(RequestId id) {
-  const std::lock_guard lock(mutex_);
-  stopped_.insert(id);
-}
-
-void Metrics::ForgetStopped(RequestId id) {
-  const std::lock_guard lock(mutex_);
-  stopped_.erase(id);
 }
 
 void Metrics::CountRejection(std::string_view reason) {

@@ -6,10 +6,10 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "engine/engine.h"
 #include "server/metrics/metrics_state.h"
@@ -33,9 +33,11 @@ class Metrics final : public EngineObserver {
   // refused.
   void BeginGroup(RequestId group, int n);
   void DropGroup(RequestId group);
-  // A stop string ended the request: the engine's coming abort counts as "stop". Forget once it has ended.
-  void MarkStopped(RequestId id);
-  void ForgetStopped(RequestId id);
+  // The request's call is over and told its client `reason`; kNone: the client had gone before it was told
+  // any, and the engine's reason holds. Every request ends twice, here and in OnFinished, in either order,
+  // and is counted with the second: a stop string found in the text may come too late to keep the engine from
+  // its own end.
+  void EndCall(RequestId id, FinishReason reason);
   void CountRejection(std::string_view reason);
   void CountClientDisconnect();
   std::uint64_t client_disconnects() const;
@@ -50,13 +52,21 @@ class Metrics final : public EngineObserver {
     int max_generated = 0;
   };
 
+  // Of the two that end a request, the one that came first.
+  struct Ending {
+    FinishReason reason = FinishReason::kNone;
+    std::optional<DecodingMethod> method;  // set by the engine
+  };
+
+  void CountEnd(DecodingMethod method, FinishReason engine_reason, FinishReason call_reason);
+  void ObserveDrafts(const StepStats::Emission& emission);
   void ObserveTimes(const RequestStats& stats);
   void ObserveGroup(const Request& request, int num_generated);
 
   mutable std::mutex mutex_;
   MetricsState state_;
   std::unordered_map<RequestId, Group> groups_;  // only those with n > 1
-  std::unordered_set<RequestId> stopped_;
+  std::unordered_map<RequestId, Ending> endings_;
   std::string model_name_;
   const Engine* engine_ = nullptr;
 };

@@ -26,16 +26,20 @@ struct MetricsState {
   struct PerMethod {
     std::array<std::uint64_t, kNumFinishReasons> requests{};
     std::uint64_t generation_tokens = 0;
-    std::uint64_t draft_steps = 0;
-    std::uint64_t draft_tokens = 0;
-    std::uint64_t accepted_tokens = 0;
     Histogram tokens_per_pass{TokensPerPassBuckets()};
-    double goodput = 0;  // tokens per second, moving average
-    // Requests that went this way because they asked for it, or because nothing else is loaded.
-    std::uint64_t decided_requested = 0;
-    std::uint64_t decided_only_method = 0;
+    std::array<std::uint64_t, kNumRouteReasons> decisions{};  // sequences times steps, by RouteReason
   };
   std::array<PerMethod, kNumMethods> methods;
+  std::array<double, kNumMethods> goodput{};  // of the latest step, by DecodingMethod
+
+  // Of each proposer, indexed by ProposerKind.
+  struct PerProposer {
+    std::uint64_t drafts = 0;
+    std::uint64_t draft_tokens = 0;
+    std::uint64_t accepted_tokens = 0;
+  };
+  std::array<PerProposer, kNumProposers> proposers;
+  std::array<std::uint64_t, kMaxDraftTokens> accepted_by_position{};
 
   std::uint64_t prompt_tokens = 0;
   std::uint64_t preemptions = 0;

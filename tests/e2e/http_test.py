@@ -14,7 +14,7 @@ MESSAGES = [{"role": "user", "content": "hello there"}]
 
 class Completions(harness.DaemonTest):
     def test_reply_has_openais_shape_and_true_usage(self):
-        reply = self.complete(prompt=PROMPT, max_tokens=12, temperature=0, ignore_eos=True)
+        reply = self.complete(prompt=PROMPT, max_tokens=12, temperature=0, ignore_eos=True, decoding="plain")
         self.assertEqual(reply["object"], "text_completion")
         self.assertEqual(reply["model"], "llama2")
         self.assertEqual([c["index"] for c in reply["choices"]], [0])

@@ -36,6 +36,7 @@ struct TestDaemon {
   std::unique_ptr<Server> server;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Model> model;
+  std::unique_ptr<Model> draft;  // nullptr: none
   std::unique_ptr<Engine> engine;
 
   explicit TestDaemon(const ServerOptions& options = TestOptions(),
@@ -47,12 +48,17 @@ struct TestDaemon {
     if (ready) Load(engine_options);
   }
 
-  void Load(const EngineOptions& engine_options = TestEngineOptions()) {
+  // `with_draft`: the model is its own draft, so that greedy drafts always stand.
+  void Load(const EngineOptions& engine_options = TestEngineOptions(), bool with_draft = false) {
     backend =
         AvailableCpuIsas().empty() ? MakeReferenceBackend() : std::move(MakeCpuBackend({1, ""})).value();
     model = std::move(Model::Load(kTinyModel, *backend)).value();
-    engine =
-        std::move(Engine::Create(*backend, model->decoder(), engine_options, server->observer())).value();
+    EngineModels models(model->decoder());
+    if (with_draft) {
+      draft = std::move(Model::Load(kTinyModel, *backend)).value();
+      models.draft = &draft->decoder();
+    }
+    engine = std::move(Engine::Create(*backend, models, engine_options, server->observer())).value();
     server->Serve(model.get(), engine.get());
   }
 

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 #include <limits>
+#include <memory>
+#include <utility>
 
 namespace reprise {
 namespace {
@@ -10,8 +12,18 @@ ValidationContext Context() {
   ValidationContext context;
   context.vocab_size = 100;
   context.eos_token_ids = {2, 7};
-  context.loaded_methods = {DecodingMethod::kPlain};
+  context.proposers = {ProposerKind::kPromptLookup};
   return context;
+}
+
+// On the heap: GCC 12 takes parts of a local one for uninitialised.
+std::unique_ptr<GenerationFields> Decoding(std::optional<std::string> method,
+                                           std::optional<std::string> proposer) {
+  auto fields = std::make_unique<GenerationFields>();
+  DecodingFields& decoding = fields->decoding.emplace();
+  decoding.method = std::move(method);
+  decoding.proposer = std::move(proposer);
+  return fields;
 }
 
 }  // namespace
@@ -28,6 +40,9 @@ TEST_CASE("What is not asked for takes OpenAI's defaults", "[validation]") {
   CHECK(fields.all_stop_token_ids == std::vector<TokenId>{2, 7});
   CHECK(fields.text.skip_special_tokens);
   CHECK(fields.decoding == DecodingMethod::kAuto);
+  CHECK_FALSE(fields.max_draft_tokens.has_value());
+  CHECK(fields.lenience == 1.0f);
+  CHECK_FALSE(fields.proposer.has_value());
 }
 
 TEST_CASE("The model's own sampling defaults apply where the request is silent", "[validation]") {
@@ -65,13 +80,16 @@ TEST_CASE("The ends of every range are allowed", "[validation]") {
   fields.stop_token_ids = {0, 99};
   fields.priority = std::numeric_limits<int>::min();
   fields.timeout_s = 0.001;
-  fields.decoding = DecodingFields{"plain", kMaxDraftTokens, 0.0, "prompt_lookup"};
+  fields.decoding.emplace(DecodingFields{"speculative", kMaxDraftTokens, 0.0, "prompt_lookup"});
   const Result<ValidatedFields> out = ValidateFields(fields, Context());
   INFO(out.status().ToString());
   REQUIRE(out.ok());
   CHECK(out->sampling.top_k == 0);
   CHECK(out->sampling.seeded);
-  CHECK(out->decoding == DecodingMethod::kPlain);
+  CHECK(out->decoding == DecodingMethod::kSpeculative);
+  CHECK(out->max_draft_tokens == kMaxDraftTokens);
+  CHECK(out->lenience == 0.0f);
+  CHECK(out->proposer == ProposerKind::kPromptLookup);
   CHECK(out->all_stop_token_ids == std::vector<TokenId>{0, 99, 2, 7});
 }
 
@@ -91,7 +109,7 @@ TEST_CASE("No field takes a number that is none", "[validation]") {
     bias.logit_bias = {{1, value}};
     CHECK(ValidateFields(bias, Context()).status().param() == "logit_bias");
     GenerationFields lenience;
-    lenience.decoding = DecodingFields{{}, {}, value, {}};
+    lenience.decoding.emplace(DecodingFields{{}, {}, value, {}});
     CHECK(ValidateFields(lenience, Context()).status().param() == "decoding.lenience");
   }
 }
@@ -115,13 +133,38 @@ TEST_CASE("ignore_eos leaves only the asked-for stop tokens", "[validation]") {
 }
 
 TEST_CASE("A method that is not loaded is refused with those that are", "[validation]") {
-  GenerationFields fields;
-  fields.decoding = DecodingFields{"recycle", {}, {}, {}};
-  const Status status = ValidateFields(fields, Context()).status();
-  CHECK(status.message() == "'decoding' method 'recycle' is not loaded; loaded: auto, plain");
+  const auto fields = Decoding("recycle", std::nullopt);
+  const Status status = ValidateFields(*fields, Context()).status();
+  CHECK(status.message() == "'decoding' method 'recycle' is not loaded; loaded: auto, plain, speculative");
+  CHECK(status.param() == "decoding");
   ValidationContext context = Context();
-  context.loaded_methods.push_back(DecodingMethod::kRecycle);
-  CHECK(ValidateFields(fields, context).value().decoding == DecodingMethod::kRecycle);
+  context.proposers.push_back(ProposerKind::kRecycle);
+  CHECK(ValidateFields(*fields, context).value().decoding == DecodingMethod::kRecycle);
+}
+
+TEST_CASE("A proposer must be loaded and belong to the method that holds", "[validation]") {
+  const auto check = [](const std::optional<std::string>& method, const std::string& proposer,
+                        const ValidationContext& context) {
+    const Result<ValidatedFields> out = ValidateFields(*Decoding(method, proposer), context);
+    CHECK((out.ok() || out.status().param() == "decoding.proposer"));
+    return out.ok() ? std::string("ok") : out.status().message();
+  };
+  CHECK(check("speculative", "draft_model", Context()) ==
+        "'decoding.proposer' 'draft_model' is not loaded; loaded: prompt_lookup");
+  CHECK(check("auto", "recycle", Context()) ==
+        "'decoding.proposer' must be draft_model or prompt_lookup, got 'recycle'");
+  CHECK(check("plain", "prompt_lookup", Context()) ==
+        "'decoding.proposer' goes with method speculative or auto, not with plain");
+  CHECK(check(std::nullopt, "prompt_lookup", Context()) == "ok");
+  ValidationContext context = Context();
+  context.default_decoding = DecodingMethod::kPlain;
+  CHECK(check(std::nullopt, "prompt_lookup", context) ==
+        "'decoding.proposer' goes with method speculative or auto, not with plain");
+  context.proposers.push_back(ProposerKind::kRecycle);
+  CHECK(check("recycle", "prompt_lookup", context) ==
+        "'decoding.proposer' goes with method speculative or auto, not with recycle");
+  context.proposers.push_back(ProposerKind::kDraftModel);
+  CHECK(check("speculative", "draft_model", context) == "ok");
 }
 
 TEST_CASE("Messages name the field, the value and what is allowed", "[validation]") {

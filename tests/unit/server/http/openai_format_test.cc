@@ -72,6 +72,7 @@ TEST_CASE("Usage comes last when it is asked for, or in every event", "[http]") 
     CHECK(events[1]["usage"]["total_tokens"] == 5);
     CHECK(events[1]["usage"]["prompt_tokens_details"]["cached_tokens"] == 1);
     CHECK(events[1]["metrics"]["decoding"]["method"] == "plain");
+    CHECK(events[1]["metrics"]["decoding"]["router"] == Json::object());
     CHECK_FALSE(events[1]["metrics"].contains("speculative_decoding"));
   }
 }
@@ -80,17 +81,23 @@ TEST_CASE("Whole replies have OpenAI's shape", "[http]") {
   ChoiceDelta choice = Delta("hi", FinishReason::kStop);
   choice.stop_string = "END";
   CallMetrics metrics;
-  metrics.num_spec_steps = 4;
-  metrics.num_draft_tokens = 8;
-  metrics.num_accepted_draft_tokens = 6;
+  metrics.method = DecodingMethod::kRecycle;
+  metrics.router = {{ProposerKind::kRecycle, RouteReason::kGoodput, 3},
+                    {ProposerKind::kRecycle, RouteReason::kExploration, 1},
+                    {std::nullopt, RouteReason::kNoBudget, 2}};
+  metrics.speculative = {2.5, 0.75, 4, 8, 6, {1, 0, 3}};
   const Json chat = Json::parse(FormatReply(kChat, {}, {choice}, {.prompt_tokens = 2}, metrics));
   CHECK(chat["object"] == "chat.completion");
   CHECK(chat["choices"][0]["message"]["role"] == "assistant");
   CHECK(chat["choices"][0]["message"]["content"] == "hi");
   CHECK(chat["choices"][0]["stop_reason"] == "END");
   CHECK(chat["choices"][0]["logprobs"].is_null());
-  CHECK(chat["metrics"]["speculative_decoding"]["mean_acceptance_length"] == 2.5);
-  CHECK(chat["metrics"]["speculative_decoding"]["draft_acceptance_rate"] == 0.75);
+  CHECK(chat["metrics"]["decoding"]["method"] == "recycle");
+  CHECK(chat["metrics"]["decoding"]["router"] ==
+        Json::parse(R"({"recycle": {"goodput": 3, "exploration": 1}, "plain": {"no_budget": 2}})"));
+  CHECK(chat["metrics"]["speculative_decoding"] == Json::parse(R"({"mean_acceptance_length": 2.5,
+      "draft_acceptance_rate": 0.75, "acceptance_histogram": [1, 0, 3], "num_spec_steps": 4,
+      "num_draft_tokens": 8, "num_accepted_draft_tokens": 6})"));
   const Json completion = Json::parse(FormatReply(kCompletion, {}, {choice}, {}, {}));
   CHECK(completion["object"] == "text_completion");
   CHECK(completion["id"] == "cmpl-id");

@@ -20,7 +20,8 @@ TEST_CASE("Models are listed and found by name", "[routes]") {
   CHECK(list["data"][0]["id"] == "tiny");
   CHECK(list["data"][0]["object"] == "model");
   CHECK(list["data"][0]["max_model_len"] == 128);
-  CHECK(list["data"][0]["decoding_methods"] == Json({"plain"}));
+  CHECK(list["data"][0]["decoding_methods"] == Json({"plain", "speculative"}));
+  CHECK(list["data"][0]["proposers"] == Json({"prompt_lookup"}));
   CHECK(Json::parse(Get(daemon.port(), "/v1/models/tiny").body) == list["data"][0]);
   CHECK(Get(daemon.port(), "/v1/models/t%69ny").status == 200);
   CHECK(Get(daemon.port(), "/v1/models/huge").status == 404);

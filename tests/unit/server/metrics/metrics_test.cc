@@ -48,6 +48,7 @@ TEST_CASE("Every series is there from the start", "[metrics]") {
                            "vllm:spec_decode_num_drafts_total",
                            "vllm:spec_decode_num_draft_tokens_total",
                            "vllm:spec_decode_num_accepted_tokens_total",
+                           "vllm:spec_decode_num_accepted_tokens_per_pos_total",
                            "vllm:time_to_first_token_seconds_bucket",
                            "vllm:inter_token_latency_seconds_bucket",
                            "vllm:e2e_request_latency_seconds_bucket",
@@ -117,9 +118,57 @@ TEST_CASE("A step's figures add up", "[metrics]") {
   CHECK(Has(text, "reprise:step_seconds_count" + common + R"(,phase="forward"} 2)"));
 }
 
+TEST_CASE("Drafts count by who drafted, positions by how far they stood", "[metrics]") {
+  Metrics metrics(128);
+  using enum DecodingMethod;
+  const StepStats::Emission emissions[] = {
+      {1, true, 0.02, kPlain, std::nullopt, 0, 0, RouteReason::kNothingToDraft},
+      {3, false, 0.004, kSpeculative, ProposerKind::kPromptLookup, 4, 2, RouteReason::kGoodput},
+      {1, false, 0.004, kSpeculative, ProposerKind::kDraftModel, 3, 0, RouteReason::kExploration},
+      {2, false, 0.004, kRecycle, ProposerKind::kRecycle, 1, 1, RouteReason::kRequested}};
+  StepStats step;
+  step.emissions = emissions;
+  step.goodput[static_cast<std::size_t>(kSpeculative)] = 123;
+  metrics.OnStep(step);
+  const std::string text = metrics.Text();
+  const std::string common = R"({model_name="",engine="0")";
+  CHECK(Has(text, "vllm:spec_decode_num_drafts_total" + common + "} 3"));
+  CHECK(Has(text, "vllm:spec_decode_num_draft_tokens_total" + common + "} 8"));
+  CHECK(Has(text, "vllm:spec_decode_num_accepted_tokens_total" + common + "} 3"));
+  const auto position = [&](int at, int count) {
+    return Has(text, "vllm:spec_decode_num_accepted_tokens_per_pos_total" + common + R"(,position=")" +
+                         std::to_string(at) + "\"} " + std::to_string(count));
+  };
+  CHECK(position(0, 2));
+  CHECK(position(1, 1));
+  CHECK(position(2, 0));
+  CHECK(position(kMaxDraftTokens - 1, 0));
+  const auto tokens = [&](const std::string& name, const std::string& labels, int count) {
+    return Has(text, "reprise:" + name + "_tokens_total" + common + labels + "} " + std::to_string(count));
+  };
+  CHECK(tokens("draft", R"(,method="speculative",proposer="prompt_lookup")", 4));
+  CHECK(tokens("accepted", R"(,method="speculative",proposer="prompt_lookup")", 2));
+  CHECK(tokens("draft", R"(,method="speculative",proposer="draft_model")", 3));
+  CHECK(tokens("accepted", R"(,method="speculative",proposer="draft_model")", 0));
+  CHECK(tokens("draft", R"(,method="recycle",proposer="recycle")", 1));
+  CHECK(tokens("accepted", R"(,method="recycle",proposer="recycle")", 1));
+  const auto decided = [&](const std::string& method, const std::string& reason, int count) {
+    return Has(text, "reprise:router_decisions_total" + common + R"(,method=")" + method + R"(",reason=")" +
+                         reason + "\"} " + std::to_string(count));
+  };
+  CHECK(decided("plain", "nothing_to_draft", 1));
+  CHECK(decided("speculative", "goodput", 1));
+  CHECK(decided("speculative", "exploration", 1));
+  CHECK(decided("recycle", "requested", 1));
+  CHECK(decided("recycle", "goodput", 0));
+  CHECK(Has(text, "reprise:router_goodput_tokens_per_second" + common + R"(,method="speculative"} 123)"));
+  CHECK(Has(text, "reprise:router_goodput_tokens_per_second" + common + R"(,method="plain"} 0)"));
+}
+
 TEST_CASE("An ended request is counted once, by reason and method", "[metrics]") {
   Metrics metrics(128);
   metrics.OnFinished(MakeRequest(1, 1), Stats(11), FinishReason::kLength);
+  metrics.EndCall(1, FinishReason::kLength);
   const std::string text = metrics.Text();
   const std::string common = R"({model_name="",engine="0")";
   CHECK(Has(text, "vllm:request_success_total" + common + R"(,finished_reason="length"} 1)"));
@@ -148,17 +197,30 @@ TEST_CASE("A request that never ran has no running times", "[metrics]") {
   CHECK(Has(text, "vllm:prompt_tokens_total" + common + " 0"));
 }
 
-TEST_CASE("A stop string's abort counts as stop, until it is forgotten", "[metrics]") {
+TEST_CASE("A request ends as its client was told, whoever is first to end it", "[metrics]") {
   Metrics metrics(128);
-  metrics.MarkStopped(1);
-  metrics.MarkStopped(2);
-  metrics.ForgetStopped(2);
-  metrics.OnFinished(MakeRequest(1, 1), Stats(3), FinishReason::kAbort);
+  const auto ended = [&](const std::string& reason, int count) {
+    return Has(metrics.Text(), R"(vllm:request_success_total{model_name="",engine="0",finished_reason=")" +
+                                   reason + "\"} " + std::to_string(count));
+  };
+  // The engine reached max_tokens before a stop string was found in what it had generated.
+  metrics.OnFinished(MakeRequest(1, 1), Stats(3), FinishReason::kLength);
+  CHECK(ended("length", 0));
+  metrics.EndCall(1, FinishReason::kStop);
+  CHECK(ended("stop", 1));
+  // The call went away after it had told its client.
+  metrics.EndCall(2, FinishReason::kStop);
+  CHECK(ended("stop", 1));
   metrics.OnFinished(MakeRequest(2, 2), Stats(3), FinishReason::kAbort);
-  const std::string text = metrics.Text();
-  const std::string common = R"({model_name="",engine="0",finished_reason=)";
-  CHECK(Has(text, "vllm:request_success_total" + common + "\"stop\"} 1"));
-  CHECK(Has(text, "vllm:request_success_total" + common + "\"abort\"} 1"));
+  CHECK(ended("stop", 2));
+  // The client went away untold: the engine's reason holds, in either order.
+  metrics.EndCall(3, FinishReason::kNone);
+  metrics.OnFinished(MakeRequest(3, 3), Stats(3), FinishReason::kAbort);
+  metrics.OnFinished(MakeRequest(4, 4), Stats(3), FinishReason::kAbort);
+  metrics.EndCall(4, FinishReason::kNone);
+  CHECK(ended("abort", 2));
+  CHECK(ended("stop", 2));
+  CHECK(ended("length", 0));
 }
 
 TEST_CASE("The choices of one prompt make one observation of n and of the longest", "[metrics]") {
