@@ -72,7 +72,8 @@ class Scene {
     auto owned = std::make_unique<Spy>(std::move(inner));
     spy = owned.get();
     proposers[0] = std::move(owned);
-    core->set_drafting(std::make_unique<Drafting>(std::move(proposers), StepCosts{}, 1));
+    const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), {}, 0};
+    core->set_drafting(std::make_unique<Drafting>(std::move(proposers), costs, 1));
   }
 
   std::shared_ptr<Request> MakeRequest(RequestId id, std::vector<TokenId> prompt, int max_tokens) {
@@ -164,7 +165,6 @@ TEST_CASE("D7: drafts after a pause that the kept states bridge, and after one t
   Scene scene(AnyModule(), 64, 32);
   std::mt19937 random(6);
   auto request = scene.MakeRequest(1, RandomPrompt(random, 20), 100);
-  request->decoding = DecodingMethod::kAuto;
   SECTION("short") {
     scene.spy->pause_begin = 10;
     scene.spy->pause_end = 30;
@@ -172,12 +172,14 @@ TEST_CASE("D7: drafts after a pause that the kept states bridge, and after one t
     scene.CheckDrafts(*request, result);
   }
   SECTION("long: the window moves, the text does not change") {
+    // Only auto lets states go. A random module is drafted with for exploration alone.
+    request->decoding = DecodingMethod::kAuto;
     scene.spy->pause_begin = 5;
-    scene.spy->pause_end = 90;
+    scene.spy->pause_end = 60;
     const auto result = RunAll(*scene.core, {request})[0];
     int late = 0;
-    for (const FirstDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 90;
-    CHECK(late > 3);
+    for (const FirstDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 60;
+    CHECK(late > 0);
     const auto plain = scene.MakeRequest(2, request->prompt, 100);
     plain->decoding = DecodingMethod::kPlain;
     CHECK(RunAll(*scene.core, {plain})[0].tokens == result.tokens);
@@ -243,7 +245,7 @@ TEST_CASE("D8: shared noise belongs to the token, not to the row of a draft voca
   int inside = 0, stood = 0;
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     auto request = MakeTestRequest(1, {3}, 10, 1.0f, seed);
-    if (seed % 2 == 1) request->sampling.top_k = 30;
+    if (seed % 2 == 1) request->sampling.min_p = 0.01f;  // filters nothing here, but is another path
     std::vector<float> logits(kVocab);
     for (int i = 0; i < kVocab; ++i)
       logits[static_cast<std::size_t>(i)] = std::sin(static_cast<float>(i) * 1.9f);
