@@ -2,7 +2,7 @@
 // tiny model with poisoned KV memory, in batches, small pools, chunks, and with every method at once.
 #include "models/draft_config.h"
 #include "tests/unit/engine/engine_fixture.h"
-#include "tests/unit/engine/tiny_family.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
 namespace {
