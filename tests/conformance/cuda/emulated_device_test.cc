@@ -60,7 +60,8 @@ TEST_CASE("cuda: a fault of the device ends every stream and the engine says so"
     REQUIRE(submitted.ok());
     streams = *submitted;
     // A launch that no device accepts; the error stays.
-    cuda_emulation::RunLaunch({{1}, {2048}, 0}, [](const void*) {}, nullptr, 0);
+    cuda_emulation::RunLaunch(
+        {{1}, {2048}, 0}, [](const void*) {}, nullptr, 0);
     (*engine)->SetStalledForTest(false);
     for (const auto& stream : streams) {
       TokenBatch batch;

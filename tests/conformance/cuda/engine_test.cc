@@ -49,8 +49,8 @@ std::vector<std::shared_ptr<Request>> Requests(int count, int max_tokens) {
   return requests;
 }
 
-// How far apart the reference sees two candidates for the token after `prefix`: in logits, or with noise as the
-// sampler adds it.
+// How far apart the reference sees two candidates for the token after `prefix`: in logits, or with noise as
+// the sampler adds it.
 double Margin(LoadedTiny& reference, const Request& request, const std::vector<TokenId>& prefix, TokenId a,
               TokenId b) {
   REQUIRE(reference.decoder->Reserve(static_cast<int>(prefix.size()), 1).ok());
@@ -67,8 +67,8 @@ double Margin(LoadedTiny& reference, const Request& request, const std::vector<T
 }
 
 TEST_CASE("cuda engine: the reference's tokens, up to near-ties") {
-  // Logits are good to 2e-4 of their standard deviation (decoder_golden_test.cc), here below 1; what bf16 keys
-  // and values round differently comes on top.
+  // Logits are good to 2e-4 of their standard deviation (decoder_golden_test.cc), here below 1; what bf16
+  // keys and values round differently comes on top.
   constexpr double kNearTie = 1e-2;
   constexpr int kSequences = 24;
   for (const char* name : {"smollm2", "qwen3"}) {

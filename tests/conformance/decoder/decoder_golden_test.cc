@@ -26,9 +26,9 @@ struct Model {
   bool quantised;      // integer kernels round activations too
 };
 
-// Allowed differences are shares of the logits' own standard deviation. Integer kernels also round activations
-// to 8 bits per block of 32: relative error about 1/127/sqrt(12) an element, which the layers of a random
-// network amplify; so the root mean square is bounded there.
+// Allowed differences are shares of the logits' own standard deviation. Integer kernels also round
+// activations to 8 bits per block of 32: relative error about 1/127/sqrt(12) an element, which the layers of
+// a random network amplify; so the root mean square is bounded there.
 constexpr double kInt8RmsTolerance = 0.08;
 
 std::vector<Model> Models() {

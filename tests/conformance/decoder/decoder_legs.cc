@@ -7,7 +7,8 @@ namespace reprise {
 
 namespace {
 
-// The reference differs from transformers by the order of summation alone, and so do float weights on the CPU.
+// The reference differs from transformers by the order of summation alone, and so do float weights on the
+// CPU.
 constexpr double kOrderTolerance = 2e-4;
 constexpr int kWholePrompt = 64;
 

@@ -1,5 +1,5 @@
-// The backends that whole models are run on. Compiled once for the host (decoder_legs.cc) and once for the CUDA
-// backend (tests/conformance/cuda).
+// The backends that whole models are run on. Compiled once for the host (decoder_legs.cc) and once for the
+// CUDA backend (tests/conformance/cuda).
 #pragma once
 
 #include <memory>

@@ -63,8 +63,7 @@ std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vect
     const Decoder::Output output = decoder.Forward(batch, kv);
     REQUIRE(backend.Synchronize().ok());
     const ConstMatrixView host = backend.ToHost(output.logits);
-    for (int r = 0; r < host.rows; ++r)
-      logits.insert(logits.end(), host.row(r), host.row(r) + host.columns);
+    for (int r = 0; r < host.rows; ++r) logits.insert(logits.end(), host.row(r), host.row(r) + host.columns);
   }
   return logits;
 }
