@@ -22,13 +22,14 @@ from reprise_train import checkpoint
 from reprise_train.card import Results, model_card
 from reprise_train.cli import exit_on_error
 from reprise_train.data import build_corpus, load_corpus, save_corpus
+from reprise_train.errors import Stopped
 from reprise_train.evaluate import held_out_loss, sample
 from reprise_train.export import export, load_exported
 from reprise_train.joint import JointModel, export_joint_module
 from reprise_train.report import PLOT_NAME, show_progress, write_plot
 from reprise_train.settings import build_parser, command_line, settings_from
 from reprise_train.tokenizer import end_of_text_id
-from reprise_train.trainer import Stopped, Trainer
+from reprise_train.trainer import Trainer
 
 _SAMPLE_PROMPT = "Once upon a time there was a poor woodcutter who"
 _SAMPLE_TOKENS = 160

@@ -11,7 +11,7 @@ import torch
 from reprise_train import checkpoint
 from reprise_train.checkpoint import Position
 from reprise_train.data import Batches, Corpus
-from reprise_train.errors import TrainError
+from reprise_train.errors import Stopped, TrainError
 from reprise_train.evaluate import held_out_loss
 from reprise_train.joint import JointModel
 from reprise_train.model import Decoder
@@ -21,10 +21,6 @@ from reprise_train.settings import Settings
 
 _CLIP_NORM = 1.0
 _EVAL_TOKENS = 64 * 1024  # of the held-out text, at each interval; the final figure uses all of it
-
-
-class Stopped(Exception):
-    """A signal asked the run to end; its checkpoint is written."""
 
 
 class Trainer:
