@@ -5,8 +5,8 @@ Needs torch, safetensors, tokenizers. Run from the source root:
 
     python tools/golden/make_sliced_goldens.py
 
-This is SliceGPT written from the paper's formulas and the order of steps of its authors' code (layers run twice,
-with the matrices as they stand), sharing nothing with compress/. Logits do not depend on the signs of
+This is SliceGPT written from the paper's formulas and the order of steps of its authors' code (layers run
+twice, with the matrices as they stand), sharing nothing with compress/. Logits do not depend on the signs of
 eigenvectors nor on the orientation of the kept dimensions, so any correct implementation must reproduce them:
   tests/data/sliced/calibration.txt      calibration text; every whole window of LENGTH tokens is used
   tests/data/sliced/golden.json          {"length", "round_interval",

@@ -5,7 +5,7 @@
 The official code saves a state dict, NAME_SPARSITY.pt, and the widths beside it, NAME_SPARSITY.json; --model
 is the dense model's Hugging Face directory (config.json and tokenizer files; its weights are not read).
 Shortcuts are stored transposed, as matrices [out, in]; everything else keeps its values and type. The
-official code fixes the epsilon of every norm at 1e-5. It does not keep the rotations: Q_0 and Q_L are missing.
+official code fixes the epsilon of every norm at 1e-5. The rotations Q_0 and Q_L are not kept.
 """
 
 from __future__ import annotations

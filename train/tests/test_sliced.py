@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tiny_base import CONFIG, write_base
-
 from reprise_train import import_slicegpt, rft
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.lora import add_adapters, merged_weights
 from reprise_train.model import Decoder
 from reprise_train.sliced_model import SLICED_CLASS, SlicedDecoder, file_name, load_sliced, parse_config
+from safetensors.torch import load_file, save_file
+from tiny_base import CONFIG, write_base
 
 EPS = CONFIG.norm_eps
 
