@@ -160,6 +160,7 @@ Status Bench(const BenchFlags& flags) {
   ASSIGN_OR_RETURN(const std::vector<int> levels, ParseList(flags.concurrency));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model));
   ASSIGN_OR_RETURN(EngineOptions options, flags.engine.Options());
+  RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &options));
   options.enable_prefix_cache = false;
   options.max_num_seqs = std::max(options.max_num_seqs, *std::max_element(levels.begin(), levels.end()));
   options.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);

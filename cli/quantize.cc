@@ -16,9 +16,10 @@ WeightType TypeOfName(const std::string& name) {
 }
 
 Status Run(QuantizeOptions options) {
-  if (options.model.empty()) {
-    ASSIGN_OR_RETURN(options.model, EmbeddedModelPath());
-  }
+  ModelFlags model;
+  model.model = options.model;
+  ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(model));
+  options.model = paths.target;
   ASSIGN_OR_RETURN(const QuantizeSummary summary, QuantizeModel(options, nullptr));
   std::printf("%s: %" PRId64 " parameters in %s, %.2f bits each\n", options.out.c_str(), summary.parameters,
               FormatBytes(summary.bytes).c_str(),

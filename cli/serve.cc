@@ -29,9 +29,10 @@ void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo&
 // load.
 Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   const TimePoint start = Clock::now();
-  ASSIGN_OR_RETURN(const EngineOptions engine_options, flags.EngineSettings());
+  ASSIGN_OR_RETURN(EngineOptions engine_options, flags.EngineSettings());
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(flags.ServerSettings()));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
+  RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &engine_options));
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));
   signals.OnReload([&server] {

@@ -1,9 +1,11 @@
 #include "cli/session.h"
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/text.h"
 #include "cli/command.h"
 
 namespace reprise {
@@ -41,7 +43,8 @@ void ModelFlags::Declare(Flags* flags) {
               "Draft model for speculative decoding: one made for the model, or any of the "
               "same tokenizer",
               &draft);
-  flags->Text("device", "cpu|reference", "What computes: cpu, or the slow scalar reference", &device);
+  flags->Text("device", "cpu|cuda:N|reference",
+              "What computes: cpu, a GPU by its number, or the slow scalar reference", &device);
   flags->Integer("threads", "Compute threads; 0 takes one per core", &threads, 0, 1024);
 }
 
@@ -54,7 +57,9 @@ void EngineFlags::Declare(Flags* flags) {
   flags->Integer("max-num-batched-tokens",
                  "Tokens computed in one step; long prompts are cut into such chunks",
                  &max_num_batched_tokens, 1, 1 << 20);
-  flags->Bytes("kv-cache-memory", "Memory for keys and values", &kv_cache_memory);
+  flags->Bytes("kv-cache-memory", "Memory for keys and values, on the CPU", &kv_cache_memory);
+  flags->Real("gpu-memory-utilization", "On a GPU: the share of its memory for weights, keys and values",
+              &gpu_memory_utilization, 0.05, 1.0);
   flags->Choice("kv-cache-dtype", "Element type of keys and values; auto is bf16", &kv_cache_dtype,
                 {"auto", "bf16", "f32"});
 }
@@ -76,8 +81,36 @@ Result<EngineOptions> EngineFlags::Options() const {
 Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
   if (flags.device == "reference") return MakeReferenceBackend();
   if (flags.device == "cpu") return MakeCpuBackend({flags.threads, ""});
-  return InvalidArgument("--device: '" + flags.device +
-                         "' is not available in this build; it has cpu and reference");
+  CudaBackendOptions cuda;
+  cuda.num_threads = flags.threads;
+  constexpr std::string_view kCuda = "cuda";
+  std::string_view number(flags.device);
+  if (number.starts_with(kCuda)) {
+    number.remove_prefix(kCuda.size());
+    if (number.empty()) return MakeCudaBackend(cuda);
+    const char* end = number.data() + number.size();
+    const auto [last, error] = std::from_chars(number.data() + 1, end, cuda.device);
+    if (number[0] == ':' && error == std::errc() && last == end && cuda.device >= 0)
+      return MakeCudaBackend(cuda);
+  }
+  return InvalidArgument("--device: '" + flags.device + "' is none of cpu, cuda:N and reference");
+}
+
+Status SizeKvCache(const Backend& backend, const EngineFlags& flags, EngineOptions* options) {
+  const MemoryUse memory = backend.memory();
+  if (memory.total == 0) return OkStatus();
+  const auto budget =
+      static_cast<std::uint64_t>(flags.gpu_memory_utilization * static_cast<double>(memory.total));
+  const std::uint64_t used = memory.total - memory.free;
+  if (budget <= used) {
+    char share[16];
+    std::snprintf(share, sizeof(share), "%.2f", flags.gpu_memory_utilization);
+    return ResourceExhausted("no memory is left for the KV cache: " + FormatBytes(used) + " of the GPU's " +
+                             FormatBytes(memory.total) + " are in use, and --gpu-memory-utilization " +
+                             share + " allows " + FormatBytes(budget));
+  }
+  options->kv_cache_bytes = budget - used;
+  return OkStatus();
 }
 
 EngineModels LoadedModel::models() const {

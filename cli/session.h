@@ -25,6 +25,7 @@ struct ModelFlags {
 
 struct EngineFlags {
   std::uint64_t kv_cache_memory = std::uint64_t{1} << 30;
+  double gpu_memory_utilization = 0.9;
   std::string kv_cache_dtype = "auto";
   int max_model_len = 0;
   int max_num_seqs = 64;
@@ -35,7 +36,7 @@ struct EngineFlags {
   Result<EngineOptions> Options() const;
 };
 
-// INVALID_ARGUMENT for a device that is not there.
+// INVALID_ARGUMENT for a name that is no device's; FAILED_PRECONDITION for a GPU that cannot be had.
 Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags);
 
 // Backend and models, in the order they must be destroyed in.
@@ -51,6 +52,10 @@ struct LoadedModel {
 // binary's installation, or in the source tree it was built from.
 Result<FamilyPaths> FindModels(const ModelFlags& flags);
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
+
+// On a GPU, the cache takes what weights and others have left of --gpu-memory-utilization; elsewhere nothing
+// changes. Called when the models are loaded. RESOURCE_EXHAUSTED with the sum.
+Status SizeKvCache(const Backend& backend, const EngineFlags& flags, EngineOptions* options);
 
 // Parses; prints help or the problem. False when the command is over, with *exit_code set.
 bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code);

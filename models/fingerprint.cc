@@ -18,7 +18,7 @@ Result<std::string> BaseFingerprint(const Checkpoint& checkpoint, const ModelCon
   hash.Update(std::as_bytes(std::span(sizes)));
   const auto add = [&](TensorRole role, int layer) -> Status {
     const auto tensor = FindTensor(checkpoint, role, layer);
-    // A model without weights in its norms (a sliced one) is told apart by the others.
+    // A sliced model has a rotation instead of norms; one imported from elsewhere may lack that too.
     if (tensor.status().code() == StatusCode::kNotFound) return OkStatus();
     RETURN_IF_ERROR(tensor.status());
     std::vector<float> values(static_cast<std::size_t>((*tensor)->elements()));
@@ -27,6 +27,7 @@ Result<std::string> BaseFingerprint(const Checkpoint& checkpoint, const ModelCon
     return OkStatus();
   };
   RETURN_IF_ERROR(add(TensorRole::kFinalNorm, 0));
+  RETURN_IF_ERROR(add(TensorRole::kOutputRotation, 0));
   for (int layer = 0; layer < config.num_layers; ++layer) {
     RETURN_IF_ERROR(add(TensorRole::kAttentionNorm, layer));
     RETURN_IF_ERROR(add(TensorRole::kMlpNorm, layer));

@@ -44,8 +44,8 @@ class Quantizer {
       : options_(options),
         checkpoint_(checkpoint),
         config_(config),
-        tensors_(ModelTensors(config)),
-        padded_(ModelTensors(PaddedConfig(config))) {}
+        tensors_(TensorsThere(config)),
+        padded_(TensorsThere(PaddedConfig(config))) {}
 
   Result<QuantizeSummary> Run(const std::function<void(double)>& progress) {
     ASSIGN_OR_RETURN(GgufFile::Metadata metadata, tokenizer::TokenizerMetadata(options_.model));
@@ -70,6 +70,15 @@ class Quantizer {
 
  private:
   static constexpr std::size_t kTensorsBetweenReleases = 16;
+
+  // Sliced models that were made elsewhere lack the rotations.
+  std::vector<ModelTensor> TensorsThere(const ModelConfig& config) const {
+    std::vector<ModelTensor> tensors = ModelTensors(config);
+    std::erase_if(tensors, [&](const ModelTensor& tensor) {
+      return IsRotation(tensor.role) && !FindTensor(checkpoint_, tensor.role).ok();
+    });
+    return tensors;
+  }
 
   static std::string Name(const ModelTensor& tensor) {
     return TensorName(TensorNaming::kGguf, tensor.role, tensor.layer);

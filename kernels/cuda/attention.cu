@@ -30,8 +30,8 @@ struct BlockRows {
 };
 
 // Where row `row`'s head begins in a matrix of heads.
-__device__ __forceinline__ std::int64_t HeadOffset(const AttentionParameters& p, const BlockRows& rows, int row,
-                                                   std::int64_t stride) {
+__device__ __forceinline__ std::int64_t HeadOffset(const AttentionParameters& p, const BlockRows& rows,
+                                                   int row, std::int64_t stride) {
   const int head = static_cast<int>(blockIdx.y) * p.group + row % p.group;
   return (rows.query_start + row / p.group) * stride + static_cast<std::int64_t>(head) * p.kv.head_dim;
 }
@@ -129,8 +129,8 @@ __global__ void __launch_bounds__(kPrefillWarps* kWarp) AttentionKernel(Attentio
   for (int tile = item.first_tile; tile < item.first_tile + item.num_tiles; ++tile) {
     if (TileIsDead(p, item, rows, tile)) continue;
     __syncthreads();  // the queries are there; the last tile is no longer read
-    LoadKeyTile<kDimTiles, kFloatKv>(p, p.block_ids + p.block_start[item.sequence], tile * kKeyTile, rows.keys,
-                                     tiles);
+    LoadKeyTile<kDimTiles, kFloatKv>(p, p.block_ids + p.block_start[item.sequence], tile * kKeyTile,
+                                     rows.keys, tiles);
     CommitAsyncCopies();
     WaitForAsyncCopies<0>();
     __syncthreads();
@@ -190,7 +190,8 @@ template <int kDimTiles, bool kFloatKv>
 void LaunchItems(Stream& stream, AttentionParameters p, const AttentionItem* items, int count, int warps) {
   p.items = items;
   const std::size_t shared = SharedTiles<kDimTiles, kFloatKv>::Bytes(warps);
-  Launch(stream, &AttentionKernel<kDimTiles, kFloatKv>, dim3(count, p.kv.num_kv_heads), warps * kWarp, p, shared);
+  Launch(stream, &AttentionKernel<kDimTiles, kFloatKv>, dim3(count, p.kv.num_kv_heads), warps * kWarp, p,
+         shared);
 }
 
 template <int kDimTiles>

@@ -11,8 +11,8 @@ constexpr int RoundUpDivide(int value, int divisor) {
   return (value + divisor - 1) / divisor;
 }
 
-// A length with few distinct values, so that steps of one kind have grids of one size: a graph is captured for
-// each size. At most a quarter is added.
+// A length with few distinct values, so that steps of one kind have grids of one size: a graph is captured
+// for each size. At most a quarter is added.
 int BucketSize(int size) {
   if (size <= 4) return size;
   const int step = static_cast<int>(std::bit_floor(static_cast<unsigned>(size - 1))) / 4;

@@ -25,8 +25,8 @@ struct AttentionParameters {
   int unused;
 };
 
-// Elements of a row in shared memory: 16 bytes more than it holds, so that the eight rows that LoadMatrix reads
-// at a time lie in different banks.
+// Elements of a row in shared memory: 16 bytes more than it holds, so that the eight rows that LoadMatrix
+// reads at a time lie in different banks.
 REPRISE_HOST_DEVICE constexpr int SharedStride(int dim) {
   return dim + 8;
 }
@@ -56,8 +56,8 @@ struct SharedTiles {
   std::uint16_t* queries;
 };
 
-// A warp's 16 rows in the layout of mma.m16n8k16's accumulators: of lane 4 g + t, values[n][2 h + i] is element
-// 8 n + 2 t + i of row g + 8 h, and softmax[h] that row's state.
+// A warp's 16 rows in the layout of mma.m16n8k16's accumulators: of lane 4 g + t, values[n][2 h + i] is
+// element 8 n + 2 t + i of row g + 8 h, and softmax[h] that row's state.
 template <int kDimTiles>
 struct TileState {
   float values[2 * kDimTiles][4];

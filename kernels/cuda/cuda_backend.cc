@@ -30,8 +30,8 @@ class CudaMemory final : public DeviceMemory {
   std::size_t bytes_;
 };
 
-// A host array that several operations of a step name: staged once, again only when it changed or a flush came
-// in between.
+// A host array that several operations of a step name: staged once, again only when it changed or a flush
+// came in between.
 class StepArray {
  public:
   const int* Stage(Stream& stream, std::span<const int> values) {

@@ -11,7 +11,7 @@
 namespace reprise::cuda {
 namespace {
 
-constexpr std::size_t kAlignment = 256;  // of a part's values and scales
+constexpr std::size_t kAlignment = 256;                     // of a part's values and scales
 constexpr std::size_t kPieceBytes = std::size_t{32} << 20;  // packed on the host at a time
 
 constexpr std::size_t RoundUp(std::size_t value, std::size_t multiple) {
@@ -154,7 +154,8 @@ void PackPart(const WeightSource& source, const PackedWeight& packed, Stream& st
     auto* device_data = static_cast<std::byte*>(const_cast<void*>(packed.data));
     auto* device_scales = static_cast<std::byte*>(const_cast<void*>(packed.scales));
     stream.Upload(device_data + size.data_bytes * first, data.data(), data.size());
-    if (!scales.empty()) stream.Upload(device_scales + size.scale_bytes * first, scales.data(), scales.size());
+    if (!scales.empty())
+      stream.Upload(device_scales + size.scale_bytes * first, scales.data(), scales.size());
   }
 }
 
@@ -179,9 +180,9 @@ Status OutOfDeviceMemory(const Stream& stream, std::size_t bytes, const std::str
   std::size_t free = 0;
   std::size_t total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) free = total = 0;
-  return ResourceExhausted(FormatBytes(bytes) + " of " + what + " do not fit: cuda:" +
-                           std::to_string(stream.device()) + " (" + stream.device_name() + ") has " +
-                           FormatBytes(free) + " of " + FormatBytes(total) + " free");
+  return ResourceExhausted(
+      FormatBytes(bytes) + " of " + what + " do not fit: cuda:" + std::to_string(stream.device()) + " (" +
+      stream.device_name() + ") has " + FormatBytes(free) + " of " + FormatBytes(total) + " free");
 }
 
 CudaWeight::CudaWeight(std::span<const WeightSource> sources, Stream& stream)

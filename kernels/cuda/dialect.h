@@ -15,7 +15,7 @@
 #include <cuda_runtime.h>
 
 #define SHARED_ARRAY(T, name, dimensions) __shared__ T name dimensions
-#define DYNAMIC_SHARED(T, name)                                         \
+#define DYNAMIC_SHARED(T, name)                                            \
   extern __shared__ __align__(128) unsigned char reprise_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(reprise_dynamic_shared)
 

@@ -69,8 +69,8 @@ __device__ __forceinline__ void SplitHalfPair(std::uint32_t halves, std::uint32_
   *low = first.low | second.low << 16;
 }
 
-// Two 8-bit codes, 128 added, at bits `shift` and `shift` + 8, as bf16. The float 2^23 + u holds u in its last
-// bits; codes need only the first eight of a mantissa.
+// Two 8-bit codes, 128 added, at bits `shift` and `shift` + 8, as bf16. The float 2^23 + u holds u in its
+// last bits; codes need only the first eight of a mantissa.
 __device__ __forceinline__ std::uint32_t CodePairToBf16(std::uint32_t word, int shift) {
   constexpr std::uint32_t kTwoTo23 = 0x4b000000u;
   constexpr float kOffset = 8388608.0f + 128.0f;
@@ -80,7 +80,8 @@ __device__ __forceinline__ std::uint32_t CodePairToBf16(std::uint32_t word, int 
 }
 
 // Four 4-bit codes as bf16: 0x4300 | q is 128 + q.
-__device__ __forceinline__ std::uint32_t NibblePairToBf16(std::uint32_t word, int pair, std::uint32_t offset) {
+__device__ __forceinline__ std::uint32_t NibblePairToBf16(std::uint32_t word, int pair,
+                                                          std::uint32_t offset) {
   constexpr std::uint32_t kOnes = 0x3f803f80u;
   return FmaBf16x2((word >> (4 * pair) & 0x000f000fu) | 0x43004300u, kOnes, offset);
 }
@@ -148,7 +149,8 @@ __device__ __forceinline__ float2 LoadScale(const MatMulParameters& p, std::int6
 }
 
 // acc += scale * part, for rows g (elements 0, 1) and g + 8 (2, 3).
-__device__ __forceinline__ void AddScaled(float (&acc)[4], float scale_g, float scale_g8, const float (&part)[4]) {
+__device__ __forceinline__ void AddScaled(float (&acc)[4], float scale_g, float scale_g8,
+                                          const float (&part)[4]) {
   acc[0] = fmaf(scale_g, part[0], acc[0]);
   acc[1] = fmaf(scale_g, part[1], acc[1]);
   acc[2] = fmaf(scale_g8, part[2], acc[2]);
@@ -161,7 +163,8 @@ __device__ __forceinline__ void MultiplyGroup(const MatMulParameters& p, const L
                                               int segment, int group, int lane,
                                               float (&acc)[kColumnTiles][4]) {
   constexpr int kGroups = GroupsPerSegment(kForm);
-  constexpr bool kScaled = kForm == WeightForm::kQ4 || kForm == WeightForm::kQ8 || kForm == WeightForm::kQ8Fine;
+  constexpr bool kScaled =
+      kForm == WeightForm::kQ4 || kForm == WeightForm::kQ8 || kForm == WeightForm::kQ8Fine;
   const bool affine = static_cast<ScaleType>(p.scale_type) != ScaleType::kHalf;
   const std::uint32_t nibble_offset = affine ? 0xc300c300u : 0xc308c308u;  // -128; -136 for codes from -8
   WeightFragment high, low;
@@ -246,7 +249,8 @@ __global__ void __launch_bounds__(kThreads) FewRowsKernel(MatMulParameters p) {
   LaneCodes next[kRowTiles];
   if (warp < p.segments) {
 #pragma unroll
-    for (int tile = 0; tile < kRowTiles; ++tile) next[tile] = LoadCodes<kForm>(p, first_tile + tile, warp, lane);
+    for (int tile = 0; tile < kRowTiles; ++tile)
+      next[tile] = LoadCodes<kForm>(p, first_tile + tile, warp, lane);
   }
   for (int segment = warp; segment < p.segments; segment += kWarps) {
     LaneCodes codes[kRowTiles];
@@ -261,7 +265,8 @@ __global__ void __launch_bounds__(kThreads) FewRowsKernel(MatMulParameters p) {
     for (int tile = 0; tile < kRowTiles; ++tile) {
 #pragma unroll
       for (int group = 0; group < GroupsPerSegment(kForm); ++group) {
-        MultiplyGroup<kForm, kColumnTiles>(p, codes[tile], first_tile + tile, segment, group, lane, acc[tile]);
+        MultiplyGroup<kForm, kColumnTiles>(p, codes[tile], first_tile + tile, segment, group, lane,
+                                           acc[tile]);
       }
     }
   }

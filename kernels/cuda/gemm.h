@@ -24,7 +24,8 @@ class Gemm {
   virtual ~Gemm() = default;
 
   // out (+)= x weight^T + bias, over `columns` of both.
-  virtual void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns, const ProductOutput& out) = 0;
+  virtual void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
+                        const ProductOutput& out) = 0;
 };
 
 }  // namespace reprise::cuda

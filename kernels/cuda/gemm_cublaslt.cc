@@ -64,13 +64,13 @@ class Product {
     const GemmCommand& c = command_;
     cublasLtMatmulHeuristicResult_t algorithm;
     int found = 0;
-    Do(cublasLtMatmulAlgoGetHeuristic(c.handle, operation_, weight_, x_, out_, out_, preference_, 1, &algorithm,
-                                      &found));
+    Do(cublasLtMatmulAlgoGetHeuristic(c.handle, operation_, weight_, x_, out_, out_, preference_, 1,
+                                      &algorithm, &found));
     if (status_ == CUBLAS_STATUS_SUCCESS && found == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
     const float alpha = 1.0f;
     const float beta = c.accumulate != 0 ? 1.0f : 0.0f;
-    Do(cublasLtMatmul(c.handle, operation_, &alpha, c.weight, weight_, c.x, x_, &beta, c.out, out_, c.out, out_,
-                      &algorithm.algo, c.workspace, kWorkspaceBytes, stream));
+    Do(cublasLtMatmul(c.handle, operation_, &alpha, c.weight, weight_, c.x, x_, &beta, c.out, out_, c.out,
+                      out_, &algorithm.algo, c.workspace, kWorkspaceBytes, stream));
     return status_;
   }
 
@@ -100,10 +100,12 @@ cudaError_t RunGemm(const void* command, cudaStream_t stream) {
 
 class CublasLtGemm final : public Gemm {
  public:
-  CublasLtGemm(Stream& stream, cublasLtHandle_t handle) : stream_(stream), handle_(handle), workspace_(stream) {}
+  CublasLtGemm(Stream& stream, cublasLtHandle_t handle)
+      : stream_(stream), handle_(handle), workspace_(stream) {}
   ~CublasLtGemm() override { cublasLtDestroy(handle_); }
 
-  void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns, const ProductOutput& out) override {
+  void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
+                const ProductOutput& out) override {
     GemmCommand command;
     std::memset(&command, 0, sizeof(command));  // padding too: commands are compared
     command.handle = handle_;

@@ -9,7 +9,8 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarp;
 
-__device__ __forceinline__ void StoreElement(const KvView& kv, std::byte* base, std::int64_t at, float value) {
+__device__ __forceinline__ void StoreElement(const KvView& kv, std::byte* base, std::int64_t at,
+                                             float value) {
   if (kv.is_f32 != 0) {
     reinterpret_cast<float*>(base)[at] = value;
   } else {
@@ -40,7 +41,8 @@ struct RotateParameters {
 // 1 / rms of a head, by a warp.
 __device__ float HeadInverseRms(const float* x, int dim, float epsilon) {
   float squares = 0.0f;
-  for (int i = static_cast<int>(threadIdx.x) % kWarp; i < dim; i += kWarp) squares = fmaf(x[i], x[i], squares);
+  for (int i = static_cast<int>(threadIdx.x) % kWarp; i < dim; i += kWarp)
+    squares = fmaf(x[i], x[i], squares);
   squares = WarpSum(squares);
   return 1.0f / sqrtf(__fadd_rn(squares / static_cast<float>(dim), epsilon));
 }
@@ -88,7 +90,8 @@ __global__ void __launch_bounds__(kThreads) RotateKernel(RotateParameters p) {
   if (head >= p.num_heads + 2 * p.kv.num_kv_heads) return;  // the whole warp, and there is no barrier
   float* x = p.qkv + token * p.stride + static_cast<std::int64_t>(head) * dim;
   const bool is_query = head < p.num_heads;
-  const std::int64_t at = is_query ? 0 : KvOffset(p.kv, p.slots[token], (head - p.num_heads) % p.kv.num_kv_heads);
+  const std::int64_t at =
+      is_query ? 0 : KvOffset(p.kv, p.slots[token], (head - p.num_heads) % p.kv.num_kv_heads);
   if (head >= p.num_heads + p.kv.num_kv_heads) {
     for (int i = static_cast<int>(threadIdx.x) % kWarp; i < dim; i += kWarp)
       StoreElement(p.kv, p.kv.values, at + i, x[i]);
@@ -148,7 +151,7 @@ void RotateAndStore(Stream& stream, const RopeAndStoreKvArgs& args, const int* p
   p.slots = slots;
   p.stride = args.qkv.stride;
   p.num_heads = args.num_heads;
-  p.rotary_dim = args.rope.cos == nullptr      ? 0
+  p.rotary_dim = args.rope.cos == nullptr   ? 0
                  : args.rope.rotary_dim > 0 ? args.rope.rotary_dim
                                             : args.kv.geometry.head_dim;
   p.epsilon = args.norm_epsilon;

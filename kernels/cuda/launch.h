@@ -49,7 +49,8 @@ cudaError_t RunLaunch(const void* command, cudaStream_t stream) {
 }
 #endif
 
-// Launch(stream, kernel, grid, block, parameters [, bytes of dynamic shared memory]). An empty grid is no work.
+// Launch(stream, kernel, grid, block, parameters [, bytes of dynamic shared memory]). An empty grid is no
+// work.
 template <typename Parameters>
 void Launch(Stream& stream, void (*kernel)(Parameters), dim3 grid, unsigned block,
             const Parameters& parameters, std::size_t shared_bytes = 0) {

@@ -52,8 +52,8 @@ void CudaMatMul::Multiply(const ProductInput& input, const CudaWeight& weight, c
     MultiplyFewRows(input, weight, out, row, std::min(kMaxFewRows, out.rows - row));
 }
 
-void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out,
-                                 int first_row, int rows) {
+void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& weight,
+                                 const ProductOutput& out, int first_row, int rows) {
   Fragments x;
   x.values = static_cast<std::uint16_t*>(fragment_values_.Reserve(FragmentValueBytes(rows, input.columns)));
   x.sums = static_cast<float*>(fragment_sums_.Reserve(FragmentSumBytes(rows, input.columns)));
@@ -68,9 +68,12 @@ void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& we
   }
 }
 
-void CudaMatMul::MultiplyManyRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out) {
+void CudaMatMul::MultiplyManyRows(const ProductInput& input, const CudaWeight& weight,
+                                  const ProductOutput& out) {
   const std::int64_t stride = PaddedColumns(input.columns);
-  const auto bytes = [stride](int rows) { return static_cast<std::size_t>(rows * stride) * sizeof(std::uint16_t); };
+  const auto bytes = [stride](int rows) {
+    return static_cast<std::size_t>(rows * stride) * sizeof(std::uint16_t);
+  };
   auto* x = static_cast<std::uint16_t*>(bf16_rows_.Reserve(bytes(out.rows)));
   PrepareBf16Rows(stream_, input, x);
   for (const CudaWeight::Part& part : weight.parts()) {

@@ -2,13 +2,13 @@
 // exactly as its file's format defines it.
 //
 // 16-bit weights are row-major, rows padded with zeros to whole segments, the number of rows to whole tiles.
-// Codes lie in tiles of 16 rows by one segment of columns, a kibibyte each, in the order in which a warp loads
-// them: for half = 0, 1 and lane = 4 g + t, 16 bytes of row 8 half + g. A segment is one or more groups of 32
-// columns; of a group a lane holds the 8 columns 8 t .. 8 t + 7, or, where a scale covers only 16 columns,
-// 4 t .. 4 t + 3 and 16 + 4 t .. 16 + 4 t + 3, so that one tensor-core product stays within one scale.
-// 8-bit codes are stored with 128 added. Four-bit ones: word w of the 16 bytes is group w; column 2 i of the
-// lane's eight is nibble i of the low half word and column 2 i + 1 nibble i of the high one.
-// Scales: [tile][segment][row of the tile][group].
+// Codes lie in tiles of 16 rows by one segment of columns, a kibibyte each, in the order in which a warp
+// loads them: for half = 0, 1 and lane = 4 g + t, 16 bytes of row 8 half + g. A segment is one or more groups
+// of 32 columns; of a group a lane holds the 8 columns 8 t .. 8 t + 7, or, where a scale covers only 16
+// columns, 4 t .. 4 t + 3 and 16 + 4 t .. 16 + 4 t + 3, so that one tensor-core product stays within one
+// scale. 8-bit codes are stored with 128 added. Four-bit ones: word w of the 16 bytes is group w; column 2 i
+// of the lane's eight is nibble i of the low half word and column 2 i + 1 nibble i of the high one. Scales:
+// [tile][segment][row of the tile][group].
 #pragma once
 
 #include <cstdint>
@@ -58,10 +58,7 @@ REPRISE_HOST_DEVICE constexpr int SegmentColumns(WeightForm form) {
   return kGroupColumns * GroupsPerSegment(form);
 }
 constexpr int ScaleBytes(ScaleType type) {
-  return type == ScaleType::kNone        ? 0
-         : type == ScaleType::kHalf      ? 2
-         : type == ScaleType::kHalfPair  ? 4
-                                         : 8;
+  return type == ScaleType::kNone ? 0 : type == ScaleType::kHalf ? 2 : type == ScaleType::kHalfPair ? 4 : 8;
 }
 
 }  // namespace reprise::cuda

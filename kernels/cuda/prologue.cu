@@ -99,7 +99,8 @@ __device__ void StoreFragment(const PrologueParameters& p, int row, int k, const
   const int tile = row / 4;
   const int column = 2 * (row % 4);
   // In units of the eight values of a lane, of which these are the first or the second four.
-  const std::int64_t lane = (static_cast<std::int64_t>(group) * p.column_tiles + tile) * kWarp + column * 4 + t;
+  const std::int64_t lane =
+      (static_cast<std::int64_t>(group) * p.column_tiles + tile) * kWarp + column * 4 + t;
   auto* out = static_cast<uint2*>(p.out) + 2 * lane + k % 8 / kPerThread;
   out[0] = uint2{PackPair(split[0].high, split[1].high), PackPair(split[2].high, split[3].high)};
   out[2 * 4] = uint2{PackPair(split[0].low, split[1].low), PackPair(split[2].low, split[3].low)};
@@ -111,7 +112,8 @@ __global__ void __launch_bounds__(kThreads) PrologueKernel(PrologueParameters p)
   const int row = static_cast<int>(blockIdx.x);
   const float* x = p.x + row * p.stride;
   RowNorm norm = {0.0f, 1.0f};
-  if (p.prologue == static_cast<int>(Prologue::kRmsNorm) || p.prologue == static_cast<int>(Prologue::kLayerNorm))
+  if (p.prologue == static_cast<int>(Prologue::kRmsNorm) ||
+      p.prologue == static_cast<int>(Prologue::kLayerNorm))
     norm = NormOf(p.norm, x, p.columns);
   for (int base = 0; base < p.padded_columns; base += kThreads * kPerThread) {
     const int k = base + static_cast<int>(threadIdx.x) * kPerThread;

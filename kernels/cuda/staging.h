@@ -8,9 +8,9 @@
 
 namespace reprise::cuda {
 
-// The small arrays of one step. They are written to pinned pages and copied to pages of the device at the same
-// offsets, in one copy a page; a step almost always fits the first. Sizes are rounded up to powers of two, so
-// that arrays that grow a little leave the others' addresses as they are.
+// The small arrays of one step. They are written to pinned pages and copied to pages of the device at the
+// same offsets, in one copy a page; a step almost always fits the first. Sizes are rounded up to powers of
+// two, so that arrays that grow a little leave the others' addresses as they are.
 class StepStaging {
  public:
   StepStaging() = default;

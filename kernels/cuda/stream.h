@@ -1,7 +1,8 @@
-// The order in which a backend's work reaches its device. Operations are recorded as commands (plain bytes and
-// a function that starts them) and handed over together: a list that has been seen before goes as one CUDA
-// graph. What varies from step to step (token ids, slots, block tables) is staged in pinned memory and copied
-// in one piece ahead of the commands, to addresses that stay the same, so that lists of like steps are alike.
+// The order in which a backend's work reaches its device. Operations are recorded as commands (plain bytes
+// and a function that starts them) and handed over together: a list that has been seen before goes as one
+// CUDA graph. What varies from step to step (token ids, slots, block tables) is staged in pinned memory and
+// copied in one piece ahead of the commands, to addresses that stay the same, so that lists of like steps are
+// alike.
 //
 // Not thread-safe. The first error of the device stays: later calls do nothing and Synchronize returns it.
 #pragma once
@@ -30,8 +31,8 @@ class Stream {
 
   // Appends a command: run(copy of `command`, stream), now or whenever the list is replayed.
   void Record(CommandFunction run, const void* command, std::size_t bytes);
-  // Copies `values` to the device ahead of the commands recorded since the last Flush; the address is good for
-  // commands until the next one.
+  // Copies `values` to the device ahead of the commands recorded since the last Flush; the address is good
+  // for commands until the next one.
   template <typename T>
   const T* Stage(std::span<const T> values) {
     return static_cast<const T*>(StageBytes(values.data(), values.size_bytes()));

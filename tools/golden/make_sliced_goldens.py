@@ -5,13 +5,13 @@ Needs torch, safetensors, tokenizers. Run from the source root:
 
     python tools/golden/make_sliced_goldens.py
 
-This is SliceGPT written from the paper's formulas and the order of steps of its authors' code (layers run twice, with
-the matrices as they stand), sharing nothing with compress/. Logits do not depend on the signs of eigenvectors nor on the
-orientation of the kept dimensions, so any correct implementation must reproduce them:
-  tests/data/sliced/calibration.txt          calibration text; every whole window of LENGTH tokens is used
-  tests/data/sliced/golden.json              {"length", "round_interval", "models": {NAME: {"sparsity", "samples"}},
-                                             "prompt": token ids}
-  tests/data/sliced/golden.safetensors       NAME: float32 [tokens, vocab], logits of the prompt
+This is SliceGPT written from the paper's formulas and the order of steps of its authors' code (layers run
+twice, with the matrices as they stand), sharing nothing with compress/. Logits do not depend on the signs of
+eigenvectors nor on the orientation of the kept dimensions, so any correct implementation must reproduce them:
+  tests/data/sliced/calibration.txt      calibration text; every whole window of LENGTH tokens is used
+  tests/data/sliced/golden.json          {"length", "round_interval",
+                                          "models": {NAME: {"sparsity", "samples"}}, "prompt": token ids}
+  tests/data/sliced/golden.safetensors   NAME: float32 [tokens, vocab], logits of the prompt
 """
 
 import json
@@ -69,14 +69,18 @@ class Model:
         self.kv_heads = self.config.get("num_key_value_heads") or self.heads
         self.head_dim = self.config.get("head_dim") or self.width // self.heads
         self.eps = self.config.get("rms_norm_eps", 1e-5)
-        self.rotary = {"opt": 0, "phi": int(self.head_dim * self.config.get("partial_rotary_factor", 0.5))}.get(
-            self.kind, self.head_dim)
+        self.rotary = {
+            "opt": 0,
+            "phi": int(self.head_dim * self.config.get("partial_rotary_factor", 0.5)),
+        }.get(self.kind, self.head_dim)
         root = "model.decoder." if self.kind == "opt" else "model."
         self.embedding = self.state[root + "embed_tokens.weight"]
         self.positions = self.state.get(root + "embed_positions.weight")
         final = root + {"opt": "final_layer_norm", "phi": "final_layernorm"}.get(self.kind, "norm")
-        head = Linear(self.state.get("lm_head.weight", self.embedding).clone(),
-                      self.state.get("lm_head.bias", torch.zeros(self.config["vocab_size"]).double()))
+        head = Linear(
+            self.state.get("lm_head.weight", self.embedding).clone(),
+            self.state.get("lm_head.bias", torch.zeros(self.config["vocab_size"]).double()),
+        )
         self.head = head
         self.layers = [self._layer(f"{root}layers.{i}.") for i in range(self.config["num_hidden_layers"])]
         self._fold(self._norm(final), [head])
@@ -97,12 +101,26 @@ class Model:
         names = {
             "opt": ("self_attn.out_proj", "fc1", "fc2", None, "self_attn_layer_norm", "final_layer_norm"),
             "phi": ("self_attn.dense", "mlp.fc1", "mlp.fc2", None, "input_layernorm", "input_layernorm"),
-        }.get(self.kind, ("self_attn.o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj", "input_layernorm",
-                          "post_attention_layernorm"))
+        }.get(
+            self.kind,
+            (
+                "self_attn.o_proj",
+                "mlp.up_proj",
+                "mlp.down_proj",
+                "mlp.gate_proj",
+                "input_layernorm",
+                "post_attention_layernorm",
+            ),
+        )
         output, up, down, gate, first, second = names
-        layer = Layer(*(self._linear(f"{root}self_attn.{part}_proj") for part in "qkv"), self._linear(root + output),
-                      self._linear(root + up), self._linear(root + down),
-                      self._linear(root + gate) if gate else None, [self._norm(root + first), self._norm(root + second)])
+        layer = Layer(
+            *(self._linear(f"{root}self_attn.{part}_proj") for part in "qkv"),
+            self._linear(root + output),
+            self._linear(root + up),
+            self._linear(root + down),
+            self._linear(root + gate) if gate else None,
+            [self._norm(root + first), self._norm(root + second)],
+        )
         self._fold(layer.norms[0], [layer.query, layer.key, layer.value])
         self._fold(layer.norms[1], [layer.up] + ([layer.gate] if layer.gate else []))
         if self.layer_norm:
@@ -121,7 +139,7 @@ class Model:
     def embed(self, tokens: Tensor) -> Tensor:
         x = self.embedding[tokens]
         if self.positions is not None:
-            x = x + self.positions[2:2 + tokens.shape[-1]]
+            x = x + self.positions[2 : 2 + tokens.shape[-1]]
         return x
 
     def rms(self, x: Tensor) -> Tensor:
@@ -133,16 +151,21 @@ class Model:
             return x
         theta = self.config.get("rope_theta", 10000.0)
         steps = torch.arange(0, self.rotary, 2).double() / self.rotary
-        angles = torch.arange(x.shape[2]).double()[:, None] * theta ** -steps
+        angles = torch.arange(x.shape[2]).double()[:, None] * theta**-steps
         cos, sin = angles.cos(), angles.sin()
-        a, b, rest = x[..., :self.rotary // 2], x[..., self.rotary // 2:self.rotary], x[..., self.rotary:]
+        a, b, rest = x[..., : self.rotary // 2], x[..., self.rotary // 2 : self.rotary], x[..., self.rotary :]
         return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], dim=-1)
 
     def attention(self, layer: Layer, x: Tensor) -> Tensor:
         batch, tokens, _ = x.shape
-        split = lambda y, heads: y.view(batch, tokens, heads, self.head_dim).transpose(1, 2)
+
+        def split(y: Tensor, heads: int) -> Tensor:
+            return y.view(batch, tokens, heads, self.head_dim).transpose(1, 2)
+
         q = self.rotate(split(layer.query(x), self.heads))
-        k = self.rotate(split(layer.key(x), self.kv_heads)).repeat_interleave(self.heads // self.kv_heads, dim=1)
+        k = self.rotate(split(layer.key(x), self.kv_heads)).repeat_interleave(
+            self.heads // self.kv_heads, dim=1
+        )
         v = split(layer.value(x), self.kv_heads).repeat_interleave(self.heads // self.kv_heads, dim=1)
         scores = q @ k.transpose(2, 3) / math.sqrt(self.head_dim)
         scores = scores.masked_fill(torch.ones(tokens, tokens).triu(1).bool(), float("-inf"))
@@ -230,12 +253,23 @@ def slice_model(model: Model, tokens: Tensor, width: int) -> None:
 
 
 def calibration_text() -> str:
-    """Words of letters from all over Unicode: the tokens used must span the whole width, or the principal components
-    beyond their number are any."""
+    """Words of letters from all over Unicode.
+
+    The tokens used must span the whole width, or the principal components beyond their number are any.
+    """
     generator = random.Random(11)
-    ranges = [(0x21, 0x7E), (0xA1, 0x17F), (0x391, 0x3C9), (0x410, 0x44F), (0x4E00, 0x9000), (0x1F300, 0x1F5FF)]
+    ranges = [
+        (0x21, 0x7E),
+        (0xA1, 0x17F),
+        (0x391, 0x3C9),
+        (0x410, 0x44F),
+        (0x4E00, 0x9000),
+        (0x1F300, 0x1F5FF),
+    ]
     words = ["the", "and", " in", "on", "an", "er"]
-    words += ["".join(chr(generator.randint(*generator.choice(ranges))) for _ in range(3)) for _ in range(400)]
+    words += [
+        "".join(chr(generator.randint(*generator.choice(ranges))) for _ in range(3)) for _ in range(400)
+    ]
     lines = [" ".join(generator.choice(words) for _ in range(12)) for _ in range(80)]
     return "\n".join(lines) + "\n"
 
@@ -245,8 +279,12 @@ def main() -> None:
     text = calibration_text()
     (OUT / "calibration.txt").write_text(text, encoding="utf-8")
     generator = random.Random(12)
-    golden = {"length": LENGTH, "round_interval": ROUND_INTERVAL, "models": {},
-              "prompt": [generator.randrange(5, 270) for _ in range(PROMPT_TOKENS)]}
+    golden = {
+        "length": LENGTH,
+        "round_interval": ROUND_INTERVAL,
+        "models": {},
+        "prompt": [generator.randrange(5, 270) for _ in range(PROMPT_TOKENS)],
+    }
     tensors = {}
     for name, sparsity in SPARSITY.items():
         tokenizer = Tokenizer.from_file(str(MODELS / name / "tokenizer.json"))
@@ -255,7 +293,7 @@ def main() -> None:
         model = Model(name)
         width = int((1 - sparsity) * model.width)
         width -= width % ROUND_INTERVAL
-        slice_model(model, torch.tensor(ids[:samples * LENGTH]).view(samples, LENGTH), width)
+        slice_model(model, torch.tensor(ids[: samples * LENGTH]).view(samples, LENGTH), width)
         logits = model.logits(torch.tensor([golden["prompt"]]))[0]
         tensors[name] = logits.float().contiguous()
         golden["models"][name] = {"sparsity": sparsity, "samples": samples}

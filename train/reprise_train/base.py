@@ -3,7 +3,8 @@
     python -m reprise_train.base --data tales.txt.xz --out run --minutes 120
 
 The run directory holds the prepared text, `checkpoint.pt`, `log.jsonl`, `loss.svg` and, at the end, `model/`,
-the exported Hugging Face directory. A run that was stopped or killed goes on with `--resume`.
+the exported Hugging Face directory; with `--recycle-layers` also `recycle/`, a recycle module trained with
+the model. A run that was stopped or killed goes on with `--resume`.
 
 Log records (`log.jsonl`): `start` and `resume` carry the settings; `step` has step, tokens, loss (nats a
 token, mean since the last record), lr, grad_norm, seq_len, tokens_per_second; `eval` has step, tokens,
@@ -21,12 +22,14 @@ from reprise_train import checkpoint
 from reprise_train.card import Results, model_card
 from reprise_train.cli import exit_on_error
 from reprise_train.data import build_corpus, load_corpus, save_corpus
+from reprise_train.errors import Stopped
 from reprise_train.evaluate import held_out_loss, sample
 from reprise_train.export import export, load_exported
+from reprise_train.joint import JointModel, export_joint_module
 from reprise_train.report import PLOT_NAME, show_progress, write_plot
 from reprise_train.settings import build_parser, command_line, settings_from
 from reprise_train.tokenizer import end_of_text_id
-from reprise_train.trainer import Stopped, Trainer
+from reprise_train.trainer import Trainer
 
 _SAMPLE_PROMPT = "Once upon a time there was a poor woodcutter who"
 _SAMPLE_TOKENS = 160
@@ -74,7 +77,7 @@ def finish(trainer: Trainer, command: str) -> Results:
     """Exports the model, measures what was exported, writes its card. Returns the results."""
     folder = trainer.folder / "model"
     settings, position, corpus = trainer.settings, trainer.position, trainer.corpus
-    export(trainer.model, corpus.tokenizer, folder, card="")
+    export(trainer.decoder, corpus.tokenizer, folder, card="")
     model = load_exported(folder)
     window = settings.lengths.longest
     result = held_out_loss(model, corpus.held_out, window, settings.test_tokens)
@@ -97,7 +100,17 @@ def finish(trainer: Trainer, command: str) -> Results:
         sample=sample(model, corpus.tokenizer, _SAMPLE_PROMPT, _SAMPLE_TOKENS, end, seed=settings.seed),
     )
     card = model_card(settings.identity(), corpus.facts, results, command)
-    export(trainer.model, corpus.tokenizer, folder, card)
+    export(trainer.decoder, corpus.tokenizer, folder, card)
+    if isinstance(trainer.model, JointModel):
+        export_joint_module(
+            trainer.model,
+            corpus,
+            folder,
+            trainer.folder / "recycle",
+            settings.recycle_vocab,
+            window,
+            command,
+        )
     trainer.log.add("end", step=position.step, **results.to_dict())
     write_plot(trainer.folder / PLOT_NAME, trainer.log.read())
     return results

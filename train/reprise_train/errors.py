@@ -1,4 +1,4 @@
-"""What a person can put right: each becomes one line on standard error, without a traceback."""
+"""What ends a run early; what a person can put right becomes one line on standard error, no traceback."""
 
 
 class UsageError(Exception):
@@ -7,3 +7,7 @@ class UsageError(Exception):
 
 class TrainError(Exception):
     """The input or the environment does not allow the work: a missing file, an empty text. Exit status 1."""
+
+
+class Stopped(Exception):
+    """A signal asked the run to end; its checkpoint is written."""

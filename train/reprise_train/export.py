@@ -175,7 +175,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     state = checkpoint.load(options.run)
     model = Decoder(ModelConfig(**state["settings"]["model"]))
-    model.load_state_dict(state["model"])
+    weights = state["model"]
+    if state["settings"].get("recycle_layers"):  # a module was trained with it
+        weights = {name.removeprefix("base."): w for name, w in weights.items() if name.startswith("base.")}
+    model.load_state_dict(weights)
     corpus = load_corpus(options.run)
     position = state["position"]
     card = f"An intermediate checkpoint after {position['step']} steps, {position['tokens']} tokens.\n"

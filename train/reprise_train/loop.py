@@ -15,10 +15,9 @@ from torch import nn
 from reprise_train import checkpoint
 from reprise_train.budget import Budget
 from reprise_train.checkpoint import Position
-from reprise_train.errors import TrainError
+from reprise_train.errors import Stopped, TrainError
 from reprise_train.optim import learning_rate
 from reprise_train.report import PLOT_NAME, Log, duration, show_progress, write_plot
-from reprise_train.trainer import Stopped
 
 _CLIP_NORM = 1.0
 

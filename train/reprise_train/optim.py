@@ -68,9 +68,7 @@ def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[t
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue
-        (vectors if weight.dim() < 2 else matrices if name.startswith("layers.") else embeddings).append(
-            weight
-        )
+        (vectors if weight.dim() < 2 else matrices if "layers." in name else embeddings).append(weight)
     adam = torch.optim.AdamW(
         [{"params": embeddings, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}],
         lr=lr,

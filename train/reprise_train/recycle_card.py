@@ -61,3 +61,21 @@ Along the run, on the same slots:
 |---|---|---|
 {growth}
 """
+
+
+def joint_module_card(
+    base: Base, module: RecycleModule, weight: float, draft_vocab: int, rate: float, slots: int, command: str
+) -> str:
+    """The same for a module that was trained with its base."""
+    return f"""# Recycle module of {base.name}, trained with it
+
+A RecycleGPT module ({module.num_parameters() / 1e6:.2f} M parameters, {module.config.num_layers} layer(s)), trained jointly with its base from scratch on the sum of
+both cross-entropies, the module's with weight {weight:g}. Drafts come from {draft_vocab} of {base.config.vocab_size} ids. `base_sha256` {base.fingerprint()}
+
+```
+{command}
+```
+
+On {slots} slots of held-out text the module's best token is the base's own best at {rate:.1%}; tokens outside the draft vocabulary
+count as misses.
+"""

@@ -35,6 +35,9 @@ class Settings:
     test_tokens: int | None
     bf16: bool
     compile: bool
+    recycle_layers: int = 0  # of a module trained with the model; 0: none
+    recycle_weight: float = 1.0  # of the module's loss
+    recycle_vocab: int = 0  # ids that the module can draft; 0: all
 
     def __post_init__(self) -> None:
         """Raises UsageError for choices that cannot work."""
@@ -53,6 +56,8 @@ class Settings:
             raise UsageError("--held-out must be between 0 and 1")
         if not 0 <= self.min_lr <= self.lr or self.lr <= 0:
             raise UsageError("--lr must be above 0 and --min-lr between 0 and --lr")
+        if self.recycle_layers < 0 or self.recycle_weight < 0 or self.recycle_vocab < 0:
+            raise UsageError("--recycle-layers, --recycle-weight and --recycle-vocab must be at least 0")
         for name in ("eval_steps", "log_steps", "test_tokens"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
@@ -68,6 +73,8 @@ class Settings:
             "warmup_steps": self.warmup_steps,
             "weight_decay": self.weight_decay,
             "held_out_share": self.held_out_share,
+            "recycle_layers": self.recycle_layers,
+            "recycle_weight": self.recycle_weight,
             "seq_len": ",".join(f"{length}@{share:g}" for length, share in self.lengths.stages),
         }
 
@@ -102,6 +109,11 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--max-positions", type=int, help="longest context served; if not given, the longest sequence trained"
     )
+
+    add = parser.add_argument_group("recycle module, trained jointly").add_argument
+    add("--recycle-layers", type=int, default=0, help="decoder layers of the module; 0: no module")
+    add("--recycle-weight", type=float, default=1.0, help="of the module's loss beside the model's")
+    add("--recycle-vocab", type=int, default=2048, help="most frequent ids that it can draft; 0: all")
 
     add = parser.add_argument_group("training").add_argument
     add(
@@ -163,6 +175,9 @@ def settings_from(options: argparse.Namespace) -> Settings:
         test_tokens=options.test_tokens,
         bf16=not options.fp32,
         compile=options.compile,
+        recycle_layers=options.recycle_layers,
+        recycle_weight=options.recycle_weight,
+        recycle_vocab=options.recycle_vocab,
     )
 
 

@@ -11,8 +11,9 @@ import torch
 from reprise_train import checkpoint
 from reprise_train.checkpoint import Position
 from reprise_train.data import Batches, Corpus
-from reprise_train.errors import TrainError
+from reprise_train.errors import Stopped, TrainError
 from reprise_train.evaluate import held_out_loss
+from reprise_train.joint import JointModel
 from reprise_train.model import Decoder
 from reprise_train.optim import build_optimisers, learning_rate
 from reprise_train.report import PLOT_NAME, Log, duration, show_progress, write_plot
@@ -22,19 +23,21 @@ _CLIP_NORM = 1.0
 _EVAL_TOKENS = 64 * 1024  # of the held-out text, at each interval; the final figure uses all of it
 
 
-class Stopped(Exception):
-    """A signal asked the run to end; its checkpoint is written."""
-
-
 class Trainer:
-    """Owns model, optimisers and position; writes only into `folder`, and not before `run`."""
+    """Owns model, optimisers and position; writes only into `folder`, and not before `run`.
+
+    `model` is what is trained: `decoder`, or that and a recycle module.
+    """
 
     def __init__(self, settings: Settings, corpus: Corpus, folder: Path) -> None:
         """Raises TrainError when the corpus is shorter than a batch."""
         torch.manual_seed(settings.seed)
         self.settings, self.corpus, self.folder = settings, corpus, folder
         self.batches = Batches(corpus.train, settings.batch_tokens, settings.lengths.longest, settings.seed)
-        self.model = Decoder(settings.model)
+        self.decoder = Decoder(settings.model)
+        self.model: Decoder | JointModel = self.decoder
+        if settings.recycle_layers > 0:
+            self.model = JointModel(self.decoder, settings.recycle_layers, settings.recycle_weight)
         self.optimisers = build_optimisers(self.model, settings.lr, settings.weight_decay)
         self.log = Log(folder)
         started = time.time()
@@ -144,7 +147,7 @@ class Trainer:
     def _evaluate(self) -> None:
         settings, position = self.settings, self.position
         window = settings.lengths.longest
-        result = held_out_loss(self.model, self.corpus.held_out, window, _EVAL_TOKENS, settings.bf16)
+        result = held_out_loss(self.decoder, self.corpus.held_out, window, _EVAL_TOKENS, settings.bf16)
         self.log.add(
             "eval",
             step=position.step,

@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from reprise_train import base, checkpoint
+from reprise_train import base, checkpoint, export
+from reprise_train.base_model import load_base
 from reprise_train.budget import Budget, LengthSchedule, parse_time
 from reprise_train.checkpoint import Position
 from reprise_train.errors import TrainError, UsageError
+from reprise_train.joint import JointModel
+from reprise_train.model import Decoder, ModelConfig
 from reprise_train.optim import learning_rate, orthogonalise
+from reprise_train.recycle_export import load_module
 from reprise_train.report import Log
 from reprise_train.trainer import Trainer
 
@@ -210,3 +214,29 @@ def test_orthogonalise_levels_singular_values(shape: tuple[int, int, int]) -> No
     torch.manual_seed(0)
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)).float())
     assert values.min() > 0.4 and values.max() < 1.4
+
+
+def test_joint_training_exports_a_module_of_the_model(tiny: list[str], tmp_path: Path) -> None:
+    flags = [*tiny, "--recycle-layers", "1", "--recycle-vocab", "100"]
+    train(flags, tmp_path / "run", "--steps", "30")
+    trained_for = load_base(tmp_path / "run" / "model")
+    module, draft_ids = load_module(tmp_path / "run" / "recycle", trained_for)
+    assert len(draft_ids) == 100 and module.num_parameters() > 0
+    early = tmp_path / "early"
+    export.main(["--run", str(tmp_path / "run"), "--to", str(early)])
+    assert load_base(early).fingerprint() == trained_for.fingerprint()
+
+
+def test_the_modules_loss_reaches_the_base() -> None:
+    torch.manual_seed(1)
+    config = ModelConfig(64, 32, 2, 4, 2, 48, 32)
+    model = JointModel(Decoder(config), layers=1, weight=1.0)
+    ids = torch.randint(0, 64, (2, 17))
+    hidden, recycled = model.outputs(ids[:, :-1])
+    assert recycled.shape == (2, 15, 32)  # slot 0 has no hidden state before it
+    recycled.sum().backward()
+    assert model.base.layers[0].ffn.down.weight.grad.abs().max() > 0
+    plain, joint = model.base.loss(ids[:, :-1], ids[:, 1:]), model.loss(ids[:, :-1], ids[:, 1:])
+    assert joint > plain
+    model.weight = 0.0
+    torch.testing.assert_close(model.loss(ids[:, :-1], ids[:, 1:]), plain)

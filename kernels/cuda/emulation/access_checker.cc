@@ -170,14 +170,14 @@ void CheckAligned(const void* address, std::size_t bytes, Access access, const v
 
 // The compiler's calls; names and signatures are those of compiler-rt's tsan_interface.h.
 extern "C" {
-#define REPRISE_ACCESS(prefix, bytes, check)                                                              \
-  void __tsan_##prefix##read##bytes(void* address) {                                                      \
-    reprise::cuda_emulation::check(address, bytes, reprise::cuda_emulation::Access::kRead,                \
-                                   __builtin_return_address(0));                                          \
-  }                                                                                                       \
-  void __tsan_##prefix##write##bytes(void* address) {                                                     \
-    reprise::cuda_emulation::check(address, bytes, reprise::cuda_emulation::Access::kWrite,               \
-                                   __builtin_return_address(0));                                          \
+#define REPRISE_ACCESS(prefix, bytes, check)                                                \
+  void __tsan_##prefix##read##bytes(void* address) {                                        \
+    reprise::cuda_emulation::check(address, bytes, reprise::cuda_emulation::Access::kRead,  \
+                                   __builtin_return_address(0));                            \
+  }                                                                                         \
+  void __tsan_##prefix##write##bytes(void* address) {                                       \
+    reprise::cuda_emulation::check(address, bytes, reprise::cuda_emulation::Access::kWrite, \
+                                   __builtin_return_address(0));                            \
   }
 REPRISE_ACCESS(, 1, CheckAligned)
 REPRISE_ACCESS(, 2, CheckAligned)

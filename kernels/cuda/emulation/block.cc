@@ -84,8 +84,8 @@ class Emulator {
 
   Context launcher_;
   std::vector<std::unique_ptr<Thread>> pool_;
-  std::vector<Thread*> threads_;  // of the block, padded with nullptr to whole warps
-  std::vector<Thread*> ready_;    // last in, first out: keeps a warp's data in the cache
+  std::vector<Thread*> threads_;                // of the block, padded with nullptr to whole warps
+  std::vector<Thread*> ready_;                  // last in, first out: keeps a warp's data in the cache
   std::vector<std::vector<LaneGroup>> groups_;  // per warp
   std::vector<Thread*> at_barrier_;
   SourceLine barrier_at_{};
@@ -149,8 +149,7 @@ void Emulator::Fail(const std::string& message) {
 }
 
 void Emulator::Barrier(SourceLine at) {
-  if (!at_barrier_.empty() &&
-      (barrier_at_.line != at.line || std::strcmp(barrier_at_.file, at.file) != 0)) {
+  if (!at_barrier_.empty() && (barrier_at_.line != at.line || std::strcmp(barrier_at_.file, at.file) != 0)) {
     Fail("barrier divergence: a thread reached __syncthreads at " + ToString(at) + " while others wait at " +
          ToString(barrier_at_));
   }
@@ -268,7 +267,8 @@ std::string Emulator::DeadlockReport(unsigned count) const {
     }
   }
   std::string report = "divergence:";
-  for (const auto& [place, threads] : places) report += " " + std::to_string(threads) + " threads " + place + ";";
+  for (const auto& [place, threads] : places)
+    report += " " + std::to_string(threads) + " threads " + place + ";";
   report.back() = '.';
   return report;
 }

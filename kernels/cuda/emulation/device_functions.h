@@ -18,10 +18,10 @@
 #define __launch_bounds__(...)
 
 // A shared array: SHARED_ARRAY(float, sums, [8][32]).
-#define SHARED_ARRAY(T, name, dimensions)                                                           \
-  using name##_type_ = T dimensions;                                                                \
-  static ::reprise::cuda_emulation::SharedArray* name##_array_;                                     \
-  name##_type_& name = *static_cast<name##_type_*>(::reprise::cuda_emulation::SharedMemory(         \
+#define SHARED_ARRAY(T, name, dimensions)                                                   \
+  using name##_type_ = T dimensions;                                                        \
+  static ::reprise::cuda_emulation::SharedArray* name##_array_;                             \
+  name##_type_& name = *static_cast<name##_type_*>(::reprise::cuda_emulation::SharedMemory( \
       &name##_array_, sizeof(name##_type_), alignof(name##_type_), #name, {__FILE__, __LINE__}))
 #define DYNAMIC_SHARED(T, name) \
   T* const name = static_cast<T*>(::reprise::cuda_emulation::DynamicSharedMemory())
@@ -91,7 +91,8 @@ inline void UnpackBf16(std::uint32_t pair, float* low, float* high) {
 }
 
 // mma.m16n8k16 on the documented register layout: with g = lane / 4 and t = 2 (lane % 4), a lane holds
-// A[g + 8 (r % 2)][t + 8 (r / 2) ..+1] in a[r], B[t + 8 r ..+1][g] in b[r], C[g + 8 (r / 2)][t + r % 2] in c[r].
+// A[g + 8 (r % 2)][t + 8 (r / 2) ..+1] in a[r], B[t + 8 r ..+1][g] in b[r], C[g + 8 (r / 2)][t + r % 2] in
+// c[r].
 inline void MmaLanes(Thread* const* lanes, unsigned /*mask*/) {
   float a[16][16];
   float b[16][8];
@@ -192,8 +193,8 @@ void LoadMatrixEmulated(std::uint32_t (&fragment)[4], const void* row, cuda_emul
   if (cuda_emulation::check_access != nullptr)
     cuda_emulation::check_access(row, 16, cuda_emulation::Access::kRead);
   const int operation = kTransposed ? cuda_emulation::kLoadMatrixTransposed : cuda_emulation::kLoadMatrix;
-  cuda_emulation::WarpOperation(~0u, operation, row, fragment,
-                                &cuda_emulation::LoadMatrixLanes<kTransposed>, at);
+  cuda_emulation::WarpOperation(~0u, operation, row, fragment, &cuda_emulation::LoadMatrixLanes<kTransposed>,
+                                at);
 }
 inline void LoadMatrix(std::uint32_t (&fragment)[4], const void* row, REPRISE_CALLER) {
   LoadMatrixEmulated<false>(fragment, row, {file, line});

@@ -1,5 +1,7 @@
 #include "kernels/cuda/emulation/runtime_api.h"
 
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -28,11 +30,12 @@ struct CUevent_st {};
 namespace reprise::cuda_emulation {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
-constexpr int kPoison = 0xff;  // NaN in every floating-point format
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kCanaryBytes = 256;  // at least, behind each allocation
+constexpr int kPoison = 0xff;              // NaN in every floating-point format
 
 struct Device {
-  std::map<const char*, std::size_t> allocations;
+  std::map<char*, std::size_t> allocations;
   std::size_t capacity = std::size_t{4} << 30;
   std::size_t used = 0;
   cudaError_t error = cudaSuccess;  // sticks
@@ -44,9 +47,25 @@ Device& TheDevice() {
   return *device;
 }
 
+// Whole pages.
 std::size_t PaddedBytes(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
+  return (bytes + kCanaryBytes + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
+
+// Opens device memory while a stream works.
+class DeviceAccess {
+ public:
+  DeviceAccess() { Protect(PROT_READ | PROT_WRITE); }
+  ~DeviceAccess() { Protect(PROT_NONE); }
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+
+ private:
+  static void Protect(int protection) {
+    for (const auto& [memory, bytes] : TheDevice().allocations)
+      REPRISE_CHECK(mprotect(memory, PaddedBytes(bytes), protection) == 0);
+  }
+};
 
 // What a stream must not do while it captures, and what nothing does after a fault.
 cudaError_t ErrorOfBlockingCall() {
@@ -59,7 +78,7 @@ cudaError_t ErrorOfBlockingCall() {
 bool IsDeviceRange(const void* address, std::size_t bytes) {
   const auto& allocations = TheDevice().allocations;
   const char* p = static_cast<const char*>(address);
-  auto after = allocations.upper_bound(p);
+  auto after = allocations.upper_bound(const_cast<char*>(p));
   if (after == allocations.begin()) return false;
   --after;
   return p + bytes <= after->first + after->second;
@@ -71,6 +90,7 @@ cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work) {
     return cudaSuccess;
   }
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  const DeviceAccess access;
   work();
   return cudaSuccess;
 }
@@ -96,9 +116,9 @@ void SetDeviceMemoryBytes(std::size_t bytes) {
 
 }  // namespace reprise::cuda_emulation
 
+using reprise::cuda_emulation::DeviceAccess;
 using reprise::cuda_emulation::Enqueue;
 using reprise::cuda_emulation::ErrorOfBlockingCall;
-using reprise::cuda_emulation::kAlignment;
 using reprise::cuda_emulation::kPoison;
 using reprise::cuda_emulation::PaddedBytes;
 using reprise::cuda_emulation::TheDevice;
@@ -127,15 +147,17 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
   if (bytes > TheDevice().capacity - TheDevice().used) return cudaErrorMemoryAllocation;
-  char* allocated = static_cast<char*>(std::aligned_alloc(kAlignment, PaddedBytes(bytes)));
-  if (allocated == nullptr) return cudaErrorMemoryAllocation;
-  std::memset(allocated, kPoison, PaddedBytes(bytes));
+  void* mapped = mmap(nullptr, PaddedBytes(bytes), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::memset(mapped, kPoison, PaddedBytes(bytes));
+  REPRISE_CHECK(mprotect(mapped, PaddedBytes(bytes), PROT_NONE) == 0);
 #if defined(__SANITIZE_ADDRESS__)
-  ASAN_POISON_MEMORY_REGION(allocated + bytes, PaddedBytes(bytes) - bytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(mapped) + bytes, PaddedBytes(bytes) - bytes);
 #endif
-  TheDevice().allocations[allocated] = bytes;
+  TheDevice().allocations[static_cast<char*>(mapped)] = bytes;
   TheDevice().used += bytes;
-  *memory = allocated;
+  *memory = mapped;
   return cudaSuccess;
 }
 
@@ -148,13 +170,15 @@ cudaError_t cudaFree(void* memory) {
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_UNPOISON_MEMORY_REGION(memory, PaddedBytes(bytes));
 #else
-  // Kernels must not have written past the end.
-  for (std::size_t i = bytes; i < PaddedBytes(bytes); ++i)
-    REPRISE_CHECK(static_cast<unsigned char*>(memory)[i] == kPoison);
+  {
+    const DeviceAccess access;  // kernels must not have written past the end
+    for (std::size_t i = bytes; i < PaddedBytes(bytes); ++i)
+      REPRISE_CHECK(static_cast<unsigned char*>(memory)[i] == kPoison);
+  }
 #endif
   TheDevice().used -= bytes;
   allocations.erase(found);
-  std::free(memory);
+  munmap(memory, PaddedBytes(bytes));
   return cudaSuccess;
 }
 
@@ -218,6 +242,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  const DeviceAccess access;
   for (const auto& work : executable->work) work();
   return cudaSuccess;
 }

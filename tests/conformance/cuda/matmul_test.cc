@@ -1,5 +1,5 @@
-// MatMul of the CUDA backend: every weight type against exact sums, the bits of a row in any batch, prologues,
-// stacked weights, second products. Bounds: docs/cuda.md.
+// MatMul of the CUDA backend: every weight type against exact sums, the bits of a row in any batch,
+// prologues, stacked weights, second products. Bounds: docs/cuda.md.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -24,7 +24,8 @@ std::vector<Shape> ShapesOf(WeightType type) {
   return {{1, 256}, {33, 512}, {20, 1280}};
 }
 
-std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data, Shape shape) {
+std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data,
+                             Shape shape) {
   const WeightSource source{type, data.data(), shape.rows, shape.columns, {}};
   Result<std::unique_ptr<Weight>> weight = backend->Pack({&source, 1});
   REQUIRE(weight.ok());
@@ -33,13 +34,15 @@ std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vecto
 
 // The product of m rows; `adjust` may ask for more than that.
 std::vector<float> Multiply(
-    Backend* backend, const Weight& weight, const std::vector<float>& x, const std::vector<float>& out_before = {},
+    Backend* backend, const Weight& weight, const std::vector<float>& x,
+    const std::vector<float>& out_before = {},
     const std::function<void(MatMulArgs*)>& adjust = [](MatMulArgs*) {}, int inputs_per_column = 1) {
   const int inputs = weight.columns() * inputs_per_column;
   const int m = static_cast<int>(x.size()) / inputs;
   const std::size_t size = static_cast<std::size_t>(m) * weight.rows();
   const DeviceRows input(backend, x, m, inputs);
-  const DeviceRows out(backend, out_before.empty() ? std::vector<float>(size, NAN) : out_before, m, weight.rows());
+  const DeviceRows out(backend, out_before.empty() ? std::vector<float>(size, NAN) : out_before, m,
+                       weight.rows());
   MatMulArgs args;
   args.x = input;
   args.weight = &weight;
@@ -54,8 +57,8 @@ std::vector<float> RowsOf(const std::vector<float>& x, int columns, int first, i
           x.begin() + static_cast<std::ptrdiff_t>(first + count) * columns};
 }
 
-// The exact product of one element, and how far the backend may be from it: activations are good to 2^-17, and
-// every sum of at most `columns` terms rounds like a float's, truncated (docs/cuda.md).
+// The exact product of one element, and how far the backend may be from it: activations are good to 2^-17,
+// and every sum of at most `columns` terms rounds like a float's, truncated (docs/cuda.md).
 struct Exact {
   double value = 0.0;
   double bound = 1e-30;
@@ -94,7 +97,8 @@ TEST_CASE("cuda: products are exact but for rounding") {
         int outside = 0;
         for (int t = 0; t < m; ++t) {
           for (int n = 0; n < shape.rows; ++n) {
-            const Exact exact = ExactProduct(x.data() + t * shape.columns, w.data() + n * shape.columns, shape.columns);
+            const Exact exact =
+                ExactProduct(x.data() + t * shape.columns, w.data() + n * shape.columns, shape.columns);
             const double error = std::fabs(got[static_cast<std::size_t>(t) * shape.rows + n] - exact.value);
             if (!(error <= AffineSize(type) * exact.bound)) ++outside;
           }
@@ -139,15 +143,15 @@ TEST_CASE("cuda: many rows are the same product, up to bf16") {
     const std::vector<float> residual = RandomRows(m, shape.rows, 62);
     const std::vector<float> bias = RandomRows(1, shape.rows, 63);
     const DeviceRows device_bias(backend.get(), bias, 1, shape.rows);
-    const std::vector<float> got =
-        Multiply(backend.get(), *weight, x, residual, [&](MatMulArgs* args) {
-          args->bias = device_bias.data();
-          args->accumulate = true;
-        });
+    const std::vector<float> got = Multiply(backend.get(), *weight, x, residual, [&](MatMulArgs* args) {
+      args->bias = device_bias.data();
+      args->accumulate = true;
+    });
     int outside = 0;
     for (int t = 0; t < m; ++t) {
       for (int n = 0; n < shape.rows; ++n) {
-        const Exact exact = ExactProduct(x.data() + t * shape.columns, w.data() + n * shape.columns, shape.columns);
+        const Exact exact =
+            ExactProduct(x.data() + t * shape.columns, w.data() + n * shape.columns, shape.columns);
         double size = 1e-6;
         for (int k = 0; k < shape.columns; ++k)
           size += std::fabs(static_cast<double>(x[t * shape.columns + k]) * w[n * shape.columns + k]);
@@ -175,7 +179,8 @@ TEST_CASE("cuda: stacked sources of different types, with a row order") {
   for (int i = 0; i < 4; ++i) {
     data.push_back(RandomWeight(types[i], rows[i], kColumns, 10 + i));
     sources.push_back({types[i], data.back().data(), rows[i], kColumns, {}});
-    separate.push_back(Multiply(backend.get(), *Pack(backend.get(), types[i], data[i], {rows[i], kColumns}), x));
+    separate.push_back(
+        Multiply(backend.get(), *Pack(backend.get(), types[i], data[i], {rows[i], kColumns}), x));
   }
   sources[0].row_order = order;
   Result<std::unique_ptr<Weight>> stacked = backend->Pack(sources);
@@ -186,7 +191,8 @@ TEST_CASE("cuda: stacked sources of different types, with a row order") {
   std::vector<float> expected;
   for (int t = 0; t < 9; ++t) {
     for (int i = 0; i < 4; ++i) {
-      for (int n = 0; n < rows[i]; ++n) expected.push_back(separate[i][t * rows[i] + (i == 0 ? order[n] : n)]);
+      for (int n = 0; n < rows[i]; ++n)
+        expected.push_back(separate[i][t * rows[i] + (i == 0 ? order[n] : n)]);
     }
   }
   CHECK(FirstDifference(out, expected) == -1);
@@ -285,8 +291,10 @@ TEST_CASE("cuda: a second product is summed with the first") {
   });
   for (int t = 0; t < kBatch; ++t) {
     for (int n = 0; n < first.rows; ++n) {
-      const Exact one = ExactProduct(x.data() + t * first.columns, wa.data() + n * first.columns, first.columns);
-      const Exact two = ExactProduct(y.data() + t * second.columns, wb.data() + n * second.columns, second.columns);
+      const Exact one =
+          ExactProduct(x.data() + t * first.columns, wa.data() + n * first.columns, first.columns);
+      const Exact two =
+          ExactProduct(y.data() + t * second.columns, wb.data() + n * second.columns, second.columns);
       REQUIRE(std::fabs(got[t * first.rows + n] - (one.value + two.value + bias[n])) <=
               one.bound + two.bound + 1e-6);
     }

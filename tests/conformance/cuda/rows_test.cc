@@ -18,12 +18,14 @@ TEST_CASE("cuda: embedding rows are the file's values to the bit") {
     const std::vector<std::byte> data = RandomWeight(type, rows, columns, 30);
     // In two parts, so that rows of a second one are looked up too.
     const std::size_t split = *WeightBytes(type, columns) * 20;
-    const WeightSource sources[] = {{type, data.data(), 20, columns, {}}, {type, data.data() + split, rows - 20, columns, {}}};
+    const WeightSource sources[] = {{type, data.data(), 20, columns, {}},
+                                    {type, data.data() + split, rows - 20, columns, {}}};
     Result<std::unique_ptr<Weight>> table = backend->Pack(sources);
     REQUIRE(table.ok());
     std::vector<TokenId> ids(rows);
     std::iota(ids.rbegin(), ids.rend(), 0);
-    const DeviceRows out(backend.get(), std::vector<float>(static_cast<std::size_t>(rows) * columns, NAN), rows, columns);
+    const DeviceRows out(backend.get(), std::vector<float>(static_cast<std::size_t>(rows) * columns, NAN),
+                         rows, columns);
     backend->Embed(ids, **table, out.view());
     const std::vector<float> all = DequantizeAll(type, data, rows, columns);
     std::vector<float> expected;
@@ -47,11 +49,13 @@ TEST_CASE("cuda: norms") {
     for (bool weighted : {true, false}) {
       const RmsNormSpec host{weighted ? vectors.data() : nullptr, 1e-5f, columns + 2};
       reference->RmsNorm(View(x, 9, columns), host, View(&expected, 9, columns));
-      backend->RmsNorm(device_x, {weighted ? device_vectors.data() : nullptr, 1e-5f, columns + 2}, out.view());
+      backend->RmsNorm(device_x, {weighted ? device_vectors.data() : nullptr, 1e-5f, columns + 2},
+                       out.view());
       const std::vector<float> got = out.Read();
       for (std::size_t i = 0; i < got.size(); ++i) {
         // The mean of n squares carries at most n roundings, half of which survive the square root.
-        REQUIRE(std::fabs(got[i] - expected[i]) <= (columns + 8) * std::ldexp(1.0, -24) * std::fabs(expected[i]));
+        REQUIRE(std::fabs(got[i] - expected[i]) <=
+                (columns + 8) * std::ldexp(1.0, -24) * std::fabs(expected[i]));
       }
     }
     reference->LayerNorm(View(x, 9, columns), {vectors.data(), vectors.data() + columns, 1e-5f},
@@ -70,7 +74,8 @@ TEST_CASE("cuda: norms") {
         // Two orders of summation: the mean carries up to n roundings of the largest element each.
         const double scaled = largest / std::sqrt(variance + 1e-5) * std::fabs(vectors[k]);
         const std::size_t i = static_cast<std::size_t>(t) * columns + k;
-        const double bound = 4 * (columns + 8) * std::ldexp(1.0, -24) * (scaled + std::fabs(expected[i])) + 2e-7;
+        const double bound =
+            4 * (columns + 8) * std::ldexp(1.0, -24) * (scaled + std::fabs(expected[i])) + 2e-7;
         REQUIRE(std::fabs(got[i] - expected[i]) <= bound);
       }
     }

@@ -62,9 +62,8 @@ std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vect
                           wanted};
     const Decoder::Output output = decoder.Forward(batch, kv);
     REQUIRE(backend.Synchronize().ok());
-    for (int r = 0; r < output.logits.rows; ++r) {
-      logits.insert(logits.end(), output.logits.row(r), output.logits.row(r) + output.logits.columns);
-    }
+    const ConstMatrixView host = backend.ToHost(output.logits);
+    for (int r = 0; r < host.rows; ++r) logits.insert(logits.end(), host.row(r), host.row(r) + host.columns);
   }
   return logits;
 }

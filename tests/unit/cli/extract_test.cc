@@ -8,8 +8,8 @@
 
 #include "cli/command.h"
 #include "cli/hidden_states.h"
-#include "cli/session.h"
 #include "models/formats/checkpoint.h"
+#include "models/model.h"
 #include "tests/unit/models/formats/temp_dir.h"
 
 namespace reprise {
@@ -24,9 +24,11 @@ std::vector<float> Floats(const TensorInfo& tensor) {
 }
 
 TEST_CASE("hidden states: a sequence's rows do not depend on what shares its step") {
-  auto loaded = LoadModel({.model = kModel, .threads = 2});
-  REQUIRE(loaded.ok());
-  auto states = HiddenStates::Create(*loaded->backend, loaded->model->decoder(), 40);
+  auto backend = MakeCpuBackend({2, ""});
+  REQUIRE(backend.ok());
+  auto model = Model::Load(kModel, **backend);
+  REQUIRE(model.ok());
+  auto states = HiddenStates::Create(**backend, (*model)->decoder(), 40);
   REQUIRE(states.ok());
   const std::vector<TokenId> first = {0, 300, 301, 302, 303}, second(33, 350), third = {0, 17, 18};
   const std::vector<std::span<const TokenId>> all = {first, second, third};
@@ -35,7 +37,7 @@ TEST_CASE("hidden states: a sequence's rows do not depend on what shares its ste
   const auto alone = states->Compute(std::span(all).subspan(1, 1));
   const std::vector<float> expected(alone.begin(), alone.end());
   const auto together = states->Compute(std::span(all).first(2));
-  const std::size_t width = static_cast<std::size_t>(loaded->model->config().hidden_size);
+  const std::size_t width = static_cast<std::size_t>((*model)->config().hidden_size);
   REQUIRE(together.size() == (first.size() + second.size()) * width);
   CHECK(std::equal(expected.begin(), expected.end(), together.begin() + first.size() * width));
 }
