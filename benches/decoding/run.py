@@ -25,6 +25,7 @@ import machine  # noqa: E402
 AUTO_BAR = 0.98     # of the best fixed method, or 1 within the interval
 PLAIN_BAR = 1.3     # auto over plain at one stream, all categories mixed
 UNVERIFIED_BAR = 1.4
+OVERHEAD_BAR = 0.99  # of plain decoding with everything loaded, over plain decoding alone
 RATE = "decode_tokens_per_second"
 
 
@@ -57,8 +58,8 @@ def fixed_methods(options):
     return methods
 
 
-def run_binary(options, setting, methods, half, rounds):
-    """Rows of one process; the first is the profile."""
+def run_binary(options, setting, methods, half, rounds, loaded=True):
+    """Rows of one process; the first is the profile. Not `loaded`: without module and draft."""
     category, streams, temperature = setting
     command = [options.build / "benches/decoding/bench_decoding", "--model", options.model, "--prompts",
                options.prompts, "--methods", ",".join(methods), "--streams", streams, "--categories", category,
@@ -66,7 +67,7 @@ def run_binary(options, setting, methods, half, rounds):
                options.max_tokens, "--temperature", temperature.rstrip("s"), "--seeded",
                int(temperature.endswith("s")), "--threads", options.threads]
     for name in ("recycle", "draft"):
-        if getattr(options, name):
+        if loaded and getattr(options, name):
             command += [f"--{name}", getattr(options, name)]
     done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -113,6 +114,19 @@ def measure(options, setting):
     category, streams, temperature = setting
     print(f"{category:16} {streams:3} streams, T {temperature:4}: best {best:10} auto/best "
           f"{result['against_best'][0]:.3f}, auto/plain {result['against_plain'][0]:.3f}", flush=True)
+    return result
+
+
+def measure_overhead(options):
+    """Plain decoding with module and draft loaded over plain decoding without, at one stream, in turns."""
+    setting = ("all", 1, options.temperatures.split(",")[0])
+    rows = []
+    for number in range(options.pairs):
+        for loaded in ((True, False) if number % 2 else (False, True)):
+            _, own = run_binary(options, setting, ["plain"], 1, 1, loaded)
+            rows += [{**row, "round": number, "method": "loaded" if loaded else "alone"} for row in own]
+    result = ratio(rows, "loaded", "alone")
+    print(f"plain with module and draft loaded over plain alone: {result[0]:.3f}", flush=True)
     return result
 
 
@@ -196,7 +210,7 @@ def profile_lines(profile):
     return lines
 
 
-def write_page(options, results, description):
+def write_page(options, results, overhead, description):
     figure = options.markdown.with_suffix(".svg")
     plot(results, figure)
     command = " ".join(["benches/decoding/run.py", "--model", options.model.name, "--prompts", options.prompts.name]
@@ -207,6 +221,9 @@ def write_page(options, results, description):
     mixed = [r for r in results if r["setting"][:2] == ("all", 1)]
     verdicts = [f"- `auto` is at least {AUTO_BAR} of the best fixed method, or 1 lies within the interval, in "
                 f"{sum(map(holds, results))} of {len(results)} settings."]
+    if overhead:
+        verdicts.append(f"- Plain decoding with module and draft loaded over plain decoding without them: "
+                        f"{overhead[0]:.3f} ({overhead[1]:.3f} … {overhead[2]:.3f}; bar {OVERHEAD_BAR}).")
     for result in mixed:
         median = result["against_plain"][0]
         verdicts.append(f"- `auto` over plain at one stream, mixed prompts, T {result['setting'][2]}: {median:.2f} "
@@ -243,9 +260,10 @@ def main():
     options = parse_arguments()
     machine.at_priority(options.nice)
     description = machine.description()
+    overhead = measure_overhead(options) if options.recycle or options.draft else None
     results = [measure(options, setting) for setting in settings(options)]
     if options.markdown:
-        write_page(options, results, description)
+        write_page(options, results, overhead, description)
     return 0
 
 

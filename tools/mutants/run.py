@@ -18,6 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 COPY = ROOT / "build/mutants"
+BUILD = "build/release"  # as deep as in every clone, for ccache
 TIMEOUT_S = 300
 
 
@@ -106,20 +107,20 @@ def make_copy():
         if source.is_file():
             (COPY / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, COPY / name)
-    done = run(["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"])
+    done = run(["cmake", "-S", ".", "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"])
     if done.returncode != 0:
         sys.exit(f"the copy cannot be configured:\n{done.stderr}")
 
 
 def build(targets, jobs):
-    done = run(["cmake", "--build", "build", "--parallel", jobs, "--target", *sorted(targets)])
+    done = run(["cmake", "--build", BUILD, "--parallel", jobs, "--target", *sorted(targets)])
     if done.returncode != 0:
         sys.exit(f"this does not compile:\n{done.stdout[-4000:]}")
 
 
 def tests_fail(name):
     """Why the tests are red, or None."""
-    binary = next((COPY / "build").rglob(name), None)
+    binary = next((COPY / BUILD / "tests").rglob(name), None)
     try:
         done = run([binary], timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
