@@ -19,6 +19,7 @@ int RunBench(const std::vector<std::string>& arguments);
 int RunEval(const std::vector<std::string>& arguments);
 int RunExtract(const std::vector<std::string>& arguments);
 int RunTokenize(const std::vector<std::string>& arguments);
+int RunQuantize(const std::vector<std::string>& arguments);
 int RunSlice(const std::vector<std::string>& arguments);
 int RunInspect(const std::vector<std::string>& arguments);
 

@@ -10,6 +10,7 @@
 #include "cli/session.h"
 #include "models/config.h"
 #include "models/formats/checkpoint.h"
+#include "models/model_tensors.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace reprise {
@@ -25,8 +26,9 @@ void PrintCheckpoint(const Checkpoint& checkpoint) {
   std::uint64_t bytes = 0;
   std::map<std::string_view, std::int64_t> by_type;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    parameters += tensor.elements();
     bytes += tensor.bytes;
+    if (IsRotationName(tensor.name)) continue;  // kept beside a sliced model, no part of it
+    parameters += tensor.elements();
     by_type[GetWeightTypeInfo(tensor.type).name] += tensor.elements();
   }
   Row("tensors", std::to_string(checkpoint.tensors().size()));
@@ -42,10 +44,25 @@ void PrintCheckpoint(const Checkpoint& checkpoint) {
   Row("weight types", types);
 }
 
+// Residual widths of attention input, MLP input and output, layers alike taken together.
+std::string DescribeWidths(const ModelConfig& config) {
+  std::string text;
+  const int layers = config.num_layers;
+  for (int first = 0, next = 0; first < layers; first = next) {
+    const LayerWidths widths = config.layer_widths(first);
+    while (next < layers && config.layer_widths(next) == widths) ++next;
+    text += (first > 0 ? "; " : "") + std::string(next - first > 1 ? "layers " : "layer ") +
+            std::to_string(first) + (next - first > 1 ? "-" + std::to_string(next - 1) : "") + ": " +
+            std::to_string(widths.in) + ", " + std::to_string(widths.mid) + ", " + std::to_string(widths.out);
+  }
+  return text + "; norms over " + std::to_string(config.norm_dim);
+}
+
 void PrintConfig(const ModelConfig& config) {
   Row("architecture", std::string(ArchitectureName(config.architecture)));
   Row("layers", std::to_string(config.num_layers));
   Row("hidden size", std::to_string(config.hidden_size));
+  if (config.sliced()) Row("sliced widths", DescribeWidths(config));
   Row("heads", std::to_string(config.num_heads) + " over " + std::to_string(config.num_kv_heads) +
                    " KV heads of " + std::to_string(config.head_dim));
   Row("MLP size", std::to_string(config.intermediate_size));

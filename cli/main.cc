@@ -30,6 +30,7 @@ constexpr Command kCommands[] = {
 #ifdef REPRISE_WITH_SERVER
     {"slice", "Delete residual dimensions of a model (SliceGPT)", RunSlice},
 #endif
+    {"quantize", "Write a model as a block-quantised GGUF file", RunQuantize},
     {"inspect", "Describe a model, a tokenizer or a directory of weights", RunInspect},
 };
 

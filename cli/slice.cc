@@ -81,7 +81,9 @@ int RunSlice(const std::vector<std::string>& arguments) {
   std::string orientation = "random";
   int seed = static_cast<int>(options.calibration.seed);
   Flags flags("slice", "Delete residual dimensions of a model (SliceGPT)");
-  model.Declare(&flags);
+  flags.Text("model", "PATH", "Hugging Face directory or GGUF file; without it, the embedded model",
+             &model.model);
+  flags.Integer("threads", "Compute threads; 0 takes one per core", &model.threads, 0, 1024);
   flags.Text("out", "DIR", "Directory to make for the sliced model", &options.out);
   flags.Real("sparsity", "Share of the residual dimensions to delete, below 1", &options.schedule.sparsity, 0,
              1);

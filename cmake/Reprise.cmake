@@ -17,10 +17,14 @@ endif()
 add_library(reprise_options INTERFACE)
 target_include_directories(reprise_options INTERFACE ${PROJECT_SOURCE_DIR})
 # Bits must not depend on how a compiler contracts a*b+c: kernels spell their fused operations.
-target_compile_options(reprise_options INTERFACE -ffp-contract=off -fno-strict-aliasing)
+target_compile_options(reprise_options INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off -fno-strict-aliasing>
+  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xcompiler=-fno-strict-aliasing>)
 add_library(reprise_warnings INTERFACE)
 # -Wrestrict: false positives on std::string in GCC 12 (GCC bug 105651).
-target_compile_options(reprise_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-restrict -Werror)
+target_compile_options(reprise_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-restrict -Werror>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra --Werror=all-warnings>)
 if(REPRISE_SANITIZE)
   target_compile_options(reprise_options INTERFACE -fsanitize=${REPRISE_SANITIZE} -fno-omit-frame-pointer
                                                    -fno-sanitize-recover=all)

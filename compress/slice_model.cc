@@ -13,6 +13,7 @@
 #include "models/formats/tensor_writer.h"
 #include "models/model_tensors.h"
 #include "models/sliced_config.h"
+#include "models/tokenizer/embedded_tokenizer.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace reprise::compress {
@@ -41,11 +42,8 @@ std::string DtypeName(WeightType type) {
 
 // A vocabulary-only GGUF file: everything that belongs to the tokenizer, as it was.
 Status WriteGgufTokenizer(const std::string& model, const OutputDirectory& directory) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(model));
-  GgufFile::Metadata metadata;
-  for (const auto& [key, value] : file->metadata()) {
-    if (key.starts_with("tokenizer.") || key == "general.architecture") metadata.insert({key, value});
-  }
+  ASSIGN_OR_RETURN(GgufFile::Metadata metadata, tokenizer::TokenizerMetadata(model));
+  metadata.insert({"general.architecture", GgufValue(std::string("tokenizer"))});
   ASSIGN_OR_RETURN(const std::unique_ptr<TensorWriter> writer,
                    TensorWriter::CreateGguf(directory.FilePath("tokenizer.gguf"), {}, metadata));
   return writer->Finish();

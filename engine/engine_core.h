@@ -37,12 +37,15 @@ class EngineCore {
   // One step. False when there was nothing to do. A device error ends every stream with kError and is
   // returned.
   Result<bool> Step(EngineObserver* observer);
+  // Tests: other proposers, other costs. Before the first step.
+  void set_drafting(std::unique_ptr<Drafting> drafting) { drafting_ = std::move(drafting); }
   // Whom to tell of requests that end before the first step.
   void set_observer(EngineObserver* observer) { observer_ = observer; }
 
   const Scheduler& scheduler() const { return scheduler_; }
   const EngineInfo& info() const { return info_; }
   const KvCache& kv_cache() const { return kv_; }
+  const StepCosts& costs() const { return drafting_->costs(); }
   bool idle() const { return live_.empty(); }
   double kv_usage() const;
 

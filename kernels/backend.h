@@ -83,6 +83,12 @@ class DeviceMemory {
   virtual std::size_t bytes() const = 0;
 };
 
+// Of the memory that Allocate takes from, in bytes; total 0: the host's, which is nobody's to divide up.
+struct MemoryUse {
+  std::size_t free = 0;
+  std::size_t total = 0;
+};
+
 enum class KvType : std::uint8_t { kF32, kBF16 };
 
 // Shape of one layer's share of the paged KV cache. head_dim is even; block_size is a positive multiple
@@ -221,6 +227,7 @@ class Backend {
   virtual void ParallelFor(int count, int grain, RangeFunction body);
   // Waits for all work; a device error shows here and means the device is lost.
   virtual Status Synchronize() = 0;
+  virtual MemoryUse memory() const { return {}; }
 
   // Stacks the sources along rows (fused QKV, gate+up) and packs them. All have the same number of columns.
   // INVALID_ARGUMENT for shapes this backend cannot pack, naming them.
@@ -260,5 +267,12 @@ Result<std::unique_ptr<Backend>> MakeCpuBackend(const CpuBackendOptions& options
 
 // The legs this CPU can run, worst first; empty when it lacks even AVX2.
 std::vector<std::string> AvailableCpuIsas();
+
+struct CudaBackendOptions {
+  int device = 0;       // as CUDA numbers them
+  int num_threads = 0;  // of the host, for packing and sampling; 0: one per core
+};
+// FAILED_PRECONDITION when this build has no CUDA (preset `cuda`) or the machine no such device.
+Result<std::unique_ptr<Backend>> MakeCudaBackend(const CudaBackendOptions& options);
 
 }  // namespace reprise

@@ -80,6 +80,11 @@ std::vector<ModelTensor> ModelTensors(const ModelConfig& config) {
   return list.Take();
 }
 
+bool IsRotationName(std::string_view name) {
+  return name == TensorName(TensorNaming::kGguf, TensorRole::kInputRotation, 0) ||
+         name == TensorName(TensorNaming::kGguf, TensorRole::kOutputRotation, 0);
+}
+
 std::int64_t NumParameters(const ModelConfig& config) {
   std::int64_t total = 0;
   for (const ModelTensor& tensor : ModelTensors(config)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "models/config.h"
@@ -25,6 +26,9 @@ std::vector<ModelTensor> ModelTensors(const ModelConfig& config);
 constexpr bool IsRotation(TensorRole role) {
   return role == TensorRole::kInputRotation || role == TensorRole::kOutputRotation;
 }
+
+// The same by a tensor's name in a file.
+bool IsRotationName(std::string_view name);
 
 // Elements of all tensors but the rotations.
 std::int64_t NumParameters(const ModelConfig& config);

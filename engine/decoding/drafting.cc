@@ -15,7 +15,8 @@ namespace {
 constexpr int kDraftModelDefault = 4;
 constexpr int kPromptLookupDefault = 8;
 
-// Without a profile: passes that cost the same whatever they compute, and cheap drafts. Steps soon correct it.
+// Without a profile: passes that cost the same whatever they compute, and cheap drafts. Steps soon correct
+// it.
 const CostCurve kUnmeasuredPass({{1, 1e-3}, {64, 1e-3}});
 const CostCurve kUnmeasuredDraft({{1, 1e-4}, {64, 1e-4}});
 // What a look-up costs is hashing a few tokens.

@@ -35,6 +35,7 @@ class Drafting {
 
   // Of the latest step, per item.
   const Route& route(std::size_t item) const { return routes_of_items_[item]; }
+  const StepCosts& costs() const { return router_.costs(); }
   double Goodput(DecodingMethod method) const { return router_.Goodput(method); }
 
  private:

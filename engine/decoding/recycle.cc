@@ -7,9 +7,6 @@
 namespace reprise {
 namespace {
 
-// States kept for a sequence while somebody else drafts for it: the window the module comes back to.
-constexpr int kMinKept = 256;
-
 // Whether the module may come to draft for this request.
 bool MayRecycle(const Request& request) {
   const bool method =
@@ -21,14 +18,15 @@ bool MayRecycle(const Request& request) {
 }  // namespace
 
 RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv,
-                                 const BlockPool& pool, int vocab_size, int block_size, int max_batch_tokens)
+                                 const BlockPool& pool, int vocab_size, int block_size, int max_batch_tokens,
+                                 int num_kept)
     : backend_(backend),
       module_(module),
       kv_(kv),
       width_(module.hidden_size()),
       block_size_(block_size),
       max_batch_tokens_(max_batch_tokens),
-      max_hidden_(std::max(kMinKept, 2 * block_size)),
+      num_kept_(std::max(num_kept, 2 * block_size)),
       ready_(pool),
       has_last_hidden_(pool),
       last_hidden_(static_cast<std::size_t>(pool.num_total()) * static_cast<std::size_t>(width_)),
@@ -198,12 +196,12 @@ void RecycleProposer::KeepHidden(const StepOutcome& outcome, std::size_t item, C
   REPRISE_CHECK(hidden.stride == width_);
   state.hidden.insert(state.hidden.end(), first, first + static_cast<std::ptrdiff_t>(end - begin) * width_);
   // Twice as many before some go, so that few are moved.
-  if (NumHidden(state) < 2 * max_hidden_) return;
+  if (NumHidden(state) < 2 * num_kept_) return;
   if (sequence.request->decoding == DecodingMethod::kRecycle) {
     // It will be needed: nothing is lost. The slot of the last token may yet move to another block.
     Ingest(sequence, &state, std::min(end, static_cast<int>(sequence.tokens.size())), nullptr);
   } else {
-    const int excess = NumHidden(state) - max_hidden_;
+    const int excess = NumHidden(state) - num_kept_;
     state.hidden.erase(state.hidden.begin(),
                        state.hidden.begin() + static_cast<std::ptrdiff_t>(excess) * width_);
     state.hidden_begin += excess;

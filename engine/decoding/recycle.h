@@ -20,9 +20,10 @@ namespace reprise {
 class RecycleProposer final : public Proposer {
  public:
   // `module` has been reserved for `max_batch_tokens` tokens and a row for every sequence. `kv` has one entry
-  // per layer of it. All outlive the proposer.
+  // per layer of it. All outlive the proposer. At least `num_kept` states (and two blocks' worth) are kept of
+  // a sequence while somebody else drafts for it: the window the module comes back to.
   RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv, const BlockPool& pool,
-                  int vocab_size, int block_size, int max_batch_tokens);
+                  int vocab_size, int block_size, int max_batch_tokens, int num_kept = 256);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
   int max_tokens() const override { return kMaxDraftTokens; }
@@ -65,7 +66,7 @@ class RecycleProposer final : public Proposer {
   int width_;
   int block_size_;
   int max_batch_tokens_;
-  int max_hidden_;                  // states kept for a sequence that is decoded otherwise
+  int num_kept_;
   BlockNotes ready_;                // blocks whose slots are in the module's cache
   BlockNotes has_last_hidden_;      // blocks with an entry below
   std::vector<float> last_hidden_;  // [blocks, D]

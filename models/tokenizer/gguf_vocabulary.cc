@@ -10,10 +10,12 @@
 #include "models/formats/gguf.h"
 #include "models/formats/quoted.h"
 #include "models/tokenizer/bpe_model.h"
+#include "models/tokenizer/embedded_tokenizer.h"
 #include "models/tokenizer/gguf_pre_tokenizer.h"
 #include "models/tokenizer/metaspace.h"
 #include "models/tokenizer/spm_model.h"
 #include "models/tokenizer/text_tokenizer.h"
+#include "models/tokenizer/tokenizer_json.h"
 
 namespace reprise::tokenizer {
 namespace {
@@ -245,6 +247,12 @@ class GgufVocabularyLoader {
 
 Result<std::unique_ptr<Tokenizer>> LoadGgufTokenizer(const std::string& path) {
   ASSIGN_OR_RETURN(const auto file, GgufFile::Open(path));
+  if (file->FindMetadata("tokenizer.ggml.model") == nullptr &&
+      file->FindMetadata(kEmbeddedTokenizerKey) != nullptr) {
+    auto embedded = LoadEmbeddedTokenizer(*file);
+    if (embedded.ok()) return embedded;
+    return Status(embedded.status().code(), path + ": " + embedded.status().message());
+  }
   Result<TokenizerParts> parts = GgufVocabularyLoader(*file).Load();
   if (!parts.ok()) return Status(parts.status().code(), path + ": " + parts.status().message());
   return std::unique_ptr<Tokenizer>(std::make_unique<TextTokenizer>(*std::move(parts)));

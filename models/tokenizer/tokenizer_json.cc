@@ -8,6 +8,7 @@
 #include "models/formats/quoted.h"
 #include "models/json_fields.h"
 #include "models/tokenizer/bpe_model.h"
+#include "models/tokenizer/embedded_tokenizer.h"
 #include "models/tokenizer/json_components.h"
 #include "models/tokenizer/json_document.h"
 #include "models/tokenizer/text_tokenizer.h"
@@ -170,21 +171,35 @@ void ApplyConfig(TokenizerConfig config, TokenizerParts* parts) {
   parts->chat_template = std::move(config.chat_template);
 }
 
+Result<std::unique_ptr<Tokenizer>> Build(std::string_view text, const std::string& where,
+                                         TokenizerConfig config) {
+  auto document = ParseTokenizerJson(text);
+  if (!document.ok()) return Annotate(document.status(), where);
+  TokenizerParts parts;
+  parts.source = kFile;
+  RETURN_IF_ERROR(Annotate(LoadParts(*document, &parts), where));
+  ApplyConfig(std::move(config), &parts);
+  return std::unique_ptr<Tokenizer>(std::make_unique<TextTokenizer>(std::move(parts)));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> LoadTokenizerJson(const std::string& path) {
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  auto document = ParseTokenizerJson(text);
-  if (!document.ok()) return Annotate(document.status(), path);
-  TokenizerParts parts;
-  parts.source = kFile;
-  RETURN_IF_ERROR(Annotate(LoadParts(*document, &parts), path));
   const std::string folder = std::filesystem::path(path).parent_path().string();
   auto config = ReadTokenizerConfig(folder);
   if (!config.ok()) return Annotate(config.status(), folder);
-  ApplyConfig(std::move(*config), &parts);
-  return std::unique_ptr<Tokenizer>(std::make_unique<TextTokenizer>(std::move(parts)));
+  return Build(text, path, *std::move(config));
+}
+
+Result<std::unique_ptr<Tokenizer>> LoadEmbeddedTokenizer(const GgufFile& file) {
+  const GgufValue* text = file.FindMetadata(kEmbeddedTokenizerKey);
+  if (text == nullptr || text->AsString() == nullptr) {
+    return DataLoss("metadata key '" + std::string(kEmbeddedTokenizerKey) + "' is not a string");
+  }
+  return Build(*text->AsString(), std::string("metadata key '") + kEmbeddedTokenizerKey + "'",
+               EmbeddedTokenizerConfig(file));
 }
 
 }  // namespace reprise::tokenizer

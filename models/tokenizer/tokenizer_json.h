@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "models/formats/gguf.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace reprise::tokenizer {
@@ -13,5 +14,8 @@ namespace reprise::tokenizer {
 // there. Errors name the file and the field: NOT_FOUND, DATA_LOSS, INVALID_ARGUMENT (a field of the wrong
 // type), or UNIMPLEMENTED.
 Result<std::unique_ptr<Tokenizer>> LoadTokenizerJson(const std::string& path);
+
+// The same from a GGUF file that holds a tokenizer.json whole (embedded_tokenizer.h).
+Result<std::unique_ptr<Tokenizer>> LoadEmbeddedTokenizer(const GgufFile& file);
 
 }  // namespace reprise::tokenizer

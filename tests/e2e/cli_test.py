@@ -2,8 +2,10 @@
 
 import json
 import os
+import pathlib
 import re
 import socket
+import tempfile
 import unittest
 
 import harness
@@ -48,6 +50,60 @@ class Usage(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertTrue(result.stdout)
         self.assertIn("tokens", result.stderr)
+
+
+class Tools(unittest.TestCase):
+    """slice and quantize: from a model to a model, and what they say to bad input."""
+
+    CALIBRATION = "tests/data/sliced/calibration.txt"
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def slice(self, **flags):
+        values = {"model": harness.TINY, "out": self.folder / "out", "calibration": self.CALIBRATION, "samples": 4,
+                  "seq-len": 64, **flags}
+        return run("slice", *(f"--{name}={value}" for name, value in values.items()))
+
+    def assert_fails(self, code, result, *words):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+        for word in words:
+            self.assertIn(word, result.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_sliced_and_quantized_model_generates(self):
+        result = self.slice(sparsity=0.25)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("parameters", result.stdout)
+        self.assertIn("sliced widths    layer 0: 48, 48, 48; layer 1: 48, 48, 64; norms over 64",
+                      run("inspect", self.folder / "out").stdout)
+        quantized = run("quantize", "--model", self.folder / "out", "--type", "q4_1", "--out", self.folder / "q.gguf")
+        self.assertEqual(quantized.returncode, 0, quantized.stderr)
+        for model in ("out", "q.gguf"):
+            result = run("generate", "--model", self.folder / model, "--prompt", "the", "--max-tokens", 5)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        again = self.slice(sparsity=0.25)
+        self.assertEqual((again.returncode, "exists already" in again.stderr), (1, True), again.stderr)
+
+    def test_bad_values_of_every_flag_end_in_one_line(self):
+        bad = [(1, "sparsity", 1, "below 1"), (2, "sparsity", "half", "--sparsity"), (2, "sparsity", -0.5, "--sparsity"),
+               (2, "samples", 0, "--samples"), (1, "samples", 5000, "5000 are wanted"), (1, "seq-len", 4096, "--seq-len"),
+               (2, "seed", "x", "--seed"), (2, "round-interval", 0, "--round-interval"),
+               (1, "layer-config", "/nowhere.json", "/nowhere.json"), (2, "orientation", "up", "random"),
+               (2, "dtype", "q8_0", "bf16"), (1, "calibration", "/nowhere.txt", "/nowhere.txt"),
+               (1, "model", "/nowhere", "/nowhere"), (2, "recycle", "x", "--recycle")]
+        for code, flag, value, words in bad:
+            with self.subTest(flag=flag, value=value):
+                self.assert_fails(code, self.slice(**{flag: value}), words)
+        self.assert_fails(2, run("slice", "--model", harness.TINY), "--out is missing")
+        self.assert_fails(2, run("slice", "--out", self.folder / "out"), "--calibration is missing")
+        out = self.folder / "q.gguf"
+        self.assert_fails(2, run("quantize", "--model", harness.TINY, "--out", out, "--type", "q9"), "q8_0|q4_0")
+        self.assert_fails(2, run("quantize", "--model", harness.TINY), "--out is missing")
+        self.assert_fails(1, run("quantize", "--model", "/nowhere", "--out", out), "/nowhere")
 
 
 class Settings(unittest.TestCase):

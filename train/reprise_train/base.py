@@ -21,7 +21,6 @@ from reprise_train import checkpoint
 from reprise_train.card import Results, model_card
 from reprise_train.cli import exit_on_error
 from reprise_train.data import build_corpus, load_corpus, save_corpus
-from reprise_train.errors import TrainError
 from reprise_train.evaluate import held_out_loss, sample
 from reprise_train.export import export, load_exported
 from reprise_train.report import PLOT_NAME, show_progress, write_plot
@@ -38,11 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(arguments)
     settings = settings_from(options)
-    has_checkpoint = (options.out / checkpoint.CHECKPOINT_NAME).exists()
-    if options.resume and not has_checkpoint:
-        raise TrainError(f"no checkpoint in {options.out} to resume from")
-    if not options.resume and has_checkpoint:
-        raise TrainError(f"{options.out} already holds a run: add --resume, or choose another --out")
+    checkpoint.check_resume(options.out, options.resume)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reprise_train.errors import TrainError
 from reprise_train.export import hf_name
-from reprise_train.model import ModelConfig
+from reprise_train.model import Decoder, ModelConfig
 
 HEAD = "head.weight"
 """Name of the output head in `Base.weights` when it is not tied to the embedding."""
@@ -46,6 +46,7 @@ class Base:
     path: Path
     config: ModelConfig
     weights: dict[str, Tensor]
+    stop_ids: tuple[int, ...]  # end-of-sequence tokens that the file names
 
     @property
     def embedding(self) -> Tensor:
@@ -54,6 +55,12 @@ class Base:
     @property
     def head(self) -> Tensor:
         return self.weights.get(HEAD, self.embedding)  # [V, D]
+
+    def decoder(self) -> Decoder:
+        """A frozen copy that computes final hidden states; its own head is the embedding, tied or not."""
+        decoder = Decoder(self.config)
+        decoder.load_state_dict({name: weight for name, weight in self.weights.items() if name != HEAD})
+        return decoder.requires_grad_(False)
 
     def layer(self, index: int) -> dict[str, Tensor]:
         """Weights of one layer under the names of `model.DecoderLayer`; -1 is the last."""
@@ -133,7 +140,9 @@ def _load_hugging_face(folder: Path) -> Base:
     if "lm_head.weight" in tensors and not raw.get("tie_word_embeddings", False):
         weights[HEAD] = tensors["lm_head.weight"].float()
     _check(folder, weights)
-    return Base(raw.get("_name_or_path") or folder.name, folder, config, weights)
+    end = raw.get("eos_token_id")
+    stop_ids = tuple(end) if isinstance(end, list) else () if end is None else (end,)
+    return Base(raw.get("_name_or_path") or folder.name, folder, config, weights, stop_ids)
 
 
 def _load_gguf(path: Path) -> Base:
@@ -180,7 +189,8 @@ def _load_gguf(path: Path) -> Base:
     if "output.weight" in tensors:
         weights[HEAD] = read("output.weight")
     _check(path, weights)
-    return Base(path.stem, path, config, weights)
+    end = fields.get("tokenizer.ggml.eos_token_id")
+    return Base(path.stem, path, config, weights, () if end is None else (int(end),))
 
 
 def _half_split(weight: Tensor, heads: int) -> Tensor:

@@ -61,3 +61,12 @@ def restore(state: dict, model: nn.Module, optimisers: list) -> Position:
     torch.set_rng_state(state["torch_rng"])
     known = {field.name for field in fields(Position)}
     return Position(**{name: value for name, value in state["position"].items() if name in known})
+
+
+def check_resume(folder: Path, resume: bool) -> None:
+    """Raises TrainError when there is nothing to resume in `folder`, or a run that was not to be resumed."""
+    exists = (folder / CHECKPOINT_NAME).exists()
+    if resume and not exists:
+        raise TrainError(f"no checkpoint in {folder} to resume from")
+    if exists and not resume:
+        raise TrainError(f"{folder} already holds a run: add --resume, or choose another --out")

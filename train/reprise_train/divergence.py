@@ -24,10 +24,7 @@ DIVERGENCES = ("fkl", "rkl", "tvd", "jsd")
 class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, student: Tensor, target: Tensor, kind: str, beta: float) -> Tensor:
-        log_p = torch.log_softmax(target.float(), dim=-1)
-        log_q = torch.log_softmax(student.float(), dim=-1)
-        q = log_q.exp()
-        value, gradient = _FORMULAS[kind](log_p, log_q, q, beta)
+        value, gradient = _FORMULAS[kind](target.detach(), student.detach(), beta)
         ctx.save_for_backward(gradient.to(student.dtype))
         return value
 
@@ -37,25 +34,42 @@ class _Divergence(torch.autograd.Function):
         return gradient * upstream.unsqueeze(-1).to(gradient.dtype), None, None, None
 
 
-def _fkl(log_p: Tensor, log_q: Tensor, q: Tensor, _: float) -> tuple[Tensor, Tensor]:
-    p = log_p.exp()
-    return (p * (log_p - log_q)).sum(-1), q - p
+def _softmax(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
-def _rkl(log_p: Tensor, log_q: Tensor, q: Tensor, _: float) -> tuple[Tensor, Tensor]:
-    ratio = log_q - log_p
+def _log_softmax(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _log_sum_exp(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """From the likeliest entry, [N]: cheaper than another pass of exponentials."""
+    return logits.amax(-1).to(probabilities.dtype) - probabilities.amax(-1).log()
+
+
+def _fkl(target: Tensor, student: Tensor, _: float) -> tuple[Tensor, Tensor]:
+    p, q = _softmax(target), _softmax(student)
+    value = (p * (target - student)).sum(-1) - _log_sum_exp(target, p) + _log_sum_exp(student, q)
+    return value, q.sub_(p)
+
+
+def _rkl(target: Tensor, student: Tensor, _: float) -> tuple[Tensor, Tensor]:
+    log_q = _log_softmax(student)
+    q, ratio = log_q.exp(), log_q - _log_softmax(target)
     value = (q * ratio).sum(-1)
     return value, q * (ratio - value.unsqueeze(-1))
 
 
-def _tvd(log_p: Tensor, log_q: Tensor, q: Tensor, _: float) -> tuple[Tensor, Tensor]:
-    excess = q - log_p.exp()
-    sign = (excess > 0).float()
-    return excess.clamp_min(0).sum(-1), _centred(q, sign)
+def _tvd(target: Tensor, student: Tensor, _: float) -> tuple[Tensor, Tensor]:
+    p, q = _softmax(target), _softmax(student)
+    excess = q - p
+    return excess.clamp_min(0).sum(-1), _centred(q, (excess > 0).to(q.dtype))
 
 
-def _jsd(log_p: Tensor, log_q: Tensor, q: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+def _jsd(target: Tensor, student: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    log_p, log_q = _log_softmax(target), _log_softmax(student)
     log_m = torch.logaddexp(log_p + math.log(beta), log_q + math.log1p(-beta))
+    q = log_q.exp()
     from_p = (log_p.exp() * (log_p - log_m)).sum(-1)
     from_q = (q * (log_q - log_m)).sum(-1)
     return beta * from_p + (1 - beta) * from_q, _centred(q, (1 - beta) * (log_q - log_m))

@@ -38,6 +38,7 @@ class HiddenSequence:
 class Batch:
     """B sequences, padded at the end. Entry t of the T slots is slot t + 1: (h_t, x_{t+1}) → x_{t+2}."""
 
+    first: Tensor  # [B] x_0
     hidden: Tensor  # [B, T, D] h_t
     tokens: Tensor  # [B, T] x_{t+1}
     target_hidden: Tensor  # [B, T, D] h_{t+1}, whose head gives the distribution to match
@@ -99,6 +100,7 @@ def collate(sequences: list[HiddenSequence]) -> Batch:
     """Pads to the longest."""
     length = max(len(sequence) for sequence in sequences) - 1
     rows, width = len(sequences), sequences[0].hidden.shape[1]
+    first = torch.stack([sequence.tokens[0] for sequence in sequences])
     hidden = torch.zeros(rows, length + 1, width)
     tokens = torch.zeros(rows, length, dtype=torch.long)
     wanted = torch.zeros(rows, length, dtype=torch.bool)
@@ -107,7 +109,7 @@ def collate(sequences: list[HiddenSequence]) -> Batch:
         hidden[row, :size] = sequence.hidden.float()
         tokens[row, : size - 1] = sequence.tokens[1:]
         wanted[row, sequence.answer_start - 1 : size - 2] = True
-    return Batch(hidden[:, :-1], tokens, hidden[:, 1:], wanted)
+    return Batch(first, hidden[:, :-1], tokens, hidden[:, 1:], wanted)
 
 
 class HiddenBatches:

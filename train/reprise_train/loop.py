@@ -77,9 +77,17 @@ class Loop:
             self.position.deadline = self.settings.budget.until
         self.log.rewind(self.position.step)
 
-    def run(self) -> None:
-        """Trains until the budget is spent. Raises Stopped on SIGINT or SIGTERM, after a checkpoint."""
+    def begin(self, resumed: bool, **facts: object) -> None:
+        """Logs the settings and `facts` about the run."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        kind = "resume" if resumed else "start"
+        self.log.add(kind, step=self.position.step, **self.settings.identity, **facts)
+
+    def run(self) -> None:
+        """Trains until the budget is spent, after `begin`.
+
+        Raises Stopped on SIGINT or SIGTERM, with a checkpoint written.
+        """
         previous = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
         }

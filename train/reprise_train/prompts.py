@@ -19,10 +19,13 @@ from pathlib import Path
 
 from reprise_train import prompt_words as words
 from reprise_train.cli import exit_on_error
+from reprise_train.data import read_text
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.files import write_atomically
 
 _PASSAGE_WORDS = (40, 260)  # shorter ones say too little, longer ones cost more to read than to answer
+
+_BEGINNING_WORDS = (4, 30)
 
 _SUMMARY = (
     "Summarize: {p}",
@@ -165,6 +168,20 @@ def build(questions: list[str], texts: list[str], count: int, seed: int) -> list
     raise TrainError(f"the material yields only {len(prompts)} different prompts, not {count}")
 
 
+def beginnings(text: str, count: int, seed: int) -> list[dict]:
+    """`count` beginnings of paragraphs, for models that only continue text. Raises TrainError if too few."""
+    low, high = _BEGINNING_WORDS
+    found = [words for p in text.split("\n\n") if len(words := p.split()) > high and p.strip()[0].isupper()]
+    if len(found) < count:
+        raise TrainError(f"the text has only {len(found)} paragraphs of more than {high} words, not {count}")
+    draw = random.Random(seed)
+    chosen = draw.sample(found, count)
+    prompts = (" ".join(words[: draw.randint(low, high)]) for words in chosen)
+    return [
+        {"id": f"beginning-{i}", "kind": "beginning", "prompt": prompt} for i, prompt in enumerate(prompts)
+    ]
+
+
 def read_questions(path: Path) -> list[str]:
     """The `question` field of each JSON line. Raises TrainError naming the line that has none."""
     questions = []
@@ -185,15 +202,24 @@ def main(arguments: list[str] | None = None) -> None:
         "--questions", type=Path, metavar="FILE.jsonl", help="lines with a 'question' (GSM8K)"
     )
     parser.add_argument("--passages", type=Path, metavar="FILE", help="text, a paragraph a line (wikitext)")
+    parser.add_argument(
+        "--beginnings",
+        type=Path,
+        metavar="FILE",
+        help="only beginnings of this text's paragraphs (.txt or .xz)",
+    )
     parser.add_argument("--count", type=int, default=5000, help="prompts to write (default: 5000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl")
     options = parser.parse_args(arguments)
     if options.count < 1:
         raise UsageError(f"--count must be at least 1, not {options.count}")
-    questions = read_questions(options.questions) if options.questions else []
-    texts = passages(options.passages.read_text(encoding="utf-8")) if options.passages else []
-    prompts = build(questions, texts, options.count, options.seed)
+    if options.beginnings:
+        prompts = beginnings(read_text(options.beginnings), options.count, options.seed)
+    else:
+        questions = read_questions(options.questions) if options.questions else []
+        texts = passages(options.passages.read_text(encoding="utf-8")) if options.passages else []
+        prompts = build(questions, texts, options.count, options.seed)
     lines = "".join(json.dumps(prompt, ensure_ascii=False) + "\n" for prompt in prompts)
     write_atomically(options.out, lines.encode())
     print(f"{options.out}: {len(prompts)} prompts", file=sys.stderr)

@@ -15,9 +15,8 @@ chain depth, agreement_i (the module's best token is the base's greedy one) and 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -26,16 +25,19 @@ from reprise_train import checkpoint
 from reprise_train.base_model import Base, load_base
 from reprise_train.cli import exit_on_error
 from reprise_train.divergence import DIVERGENCES
-from reprise_train.errors import TrainError, UsageError
-from reprise_train.hidden_data import HiddenBatches, HiddenSequence, count_tokens, load_hidden, most_frequent
+from reprise_train.errors import UsageError
+from reprise_train.hidden_data import HiddenBatches, HiddenSequence
 from reprise_train.loop import Loop, run_or_exit
 from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
 from reprise_train.recycle_card import module_card
 from reprise_train.recycle_export import export_module, load_module
 from reprise_train.recycle_init import start_from_base
 from reprise_train.recycle_module import ModuleConfig, RecycleModule
-from reprise_train.recycle_task import Objective, RecycleTask, SharedHead, Validation
+from reprise_train.recycle_task import Objective, RecycleTask
 from reprise_train.report import show_progress
+from reprise_train.shared_head import SharedHead
+from reprise_train.training_data import add_data_flags, digest, draft_vocabulary, read_sequences
+from reprise_train.validation import Validation
 
 _PROGRAM = "python -m reprise_train.recycle"
 
@@ -48,23 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("input and output").add_argument
     add("--base", type=Path, required=True, help="Hugging Face directory or GGUF file")
-    add(
-        "--hidden",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="from reprise extract, to train on",
-    )
-    add("--validation", type=Path, required=True, metavar="DIR", help="from reprise extract, held out")
-    add("--out", type=Path, required=True, metavar="DIR", help="checkpoints, log, plot; at the end module/")
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--max-length", type=int, default=640, help="longest sequence; what is longer is cut")
+    add_data_flags(add, result="module/")
 
     add = parser.add_argument_group("module").add_argument
     add("--layers", type=int, default=1, help="decoder layers")
-    add("--draft-vocab", type=int, default=8192, help="most frequent ids that can be drafted; 0: all")
-    add("--frequencies", type=Path, metavar="FILE.jsonl", help="count ids in these answers, not in --hidden")
     add(
         "--init",
         choices=("base", "random"),
@@ -106,47 +95,11 @@ def objective_from(options: argparse.Namespace) -> Objective:
     )
 
 
-def read_sequences(
-    options: argparse.Namespace, base: Base
-) -> tuple[list[HiddenSequence], list[HiddenSequence]]:
-    """Training and validation sequences. Raises TrainError when they are not of this base."""
-    train = [sequence for folder in options.hidden for sequence in load_hidden(folder, options.max_length)]
-    validation = load_hidden(options.validation, options.max_length)
-    for folder, sequence in ((options.hidden[0], train[0]), (options.validation, validation[0])):
-        width = sequence.hidden.shape[1]
-        if width != base.config.hidden_size:
-            raise TrainError(
-                f"{folder} has hidden states of {width} values, {base.name} {base.config.hidden_size}"
-            )
-    return train, validation
-
-
-def draft_vocabulary(options: argparse.Namespace, base: Base, train: list[HiddenSequence]) -> torch.Tensor:
-    """The ids that can be drafted, ascending. Raises TrainError for a file without answers."""
-    vocab_size = base.config.vocab_size
-    if options.frequencies is None:
-        answers = (sequence.tokens[sequence.answer_start :] for sequence in train)
-        seen = count_tokens(answers, vocab_size)
-    else:
-        try:
-            lines = options.frequencies.read_text(encoding="utf-8").splitlines()
-            seen = count_tokens((json.loads(line)["answer"] for line in lines), vocab_size)
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise TrainError(
-                f"{options.frequencies} was not made by reprise_train.generate: {error}"
-            ) from None
-    return most_frequent(seen, min(options.draft_vocab or vocab_size, vocab_size))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(arguments)
-    has_checkpoint = (options.out / checkpoint.CHECKPOINT_NAME).exists()
-    if options.resume and not has_checkpoint:
-        raise TrainError(f"no checkpoint in {options.out} to resume from")
-    if not options.resume and has_checkpoint:
-        raise TrainError(f"{options.out} already holds a run: add --resume, or choose another --out")
+    checkpoint.check_resume(options.out, options.resume)
     objective = objective_from(options)
     device = pick_device(options)
     torch.manual_seed(options.seed)
@@ -155,10 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
     config = ModuleConfig(base.config, options.layers, options.unroll)
     train, validation = read_sequences(options, base)
     draft_ids = draft_vocabulary(options, base, train)
-    identity = vars(objective) | {
+    identity = asdict(objective) | {
         "base": base.fingerprint(),
         "layers": options.layers,
-        "draft_ids": hashlib.sha256(draft_ids.numpy().tobytes()).hexdigest(),
+        "draft_ids": digest(draft_ids),
         "init": options.init,
     }
     settings = loop_settings(options, identity)
@@ -181,11 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     loop = Loop(task, settings, options.out)
     if options.resume:
         loop.resume()
-    loop.folder.mkdir(parents=True, exist_ok=True)
-    loop.log.add(
-        "resume" if options.resume else "start",
-        step=loop.position.step,
-        **settings.identity,
+    loop.begin(
+        resumed=options.resume,
         parameters=module.num_parameters(),
         train_tokens=sum(len(sequence) - sequence.answer_start for sequence in train),
     )
@@ -207,7 +157,10 @@ def finish(
     export_module(module, base, draft_ids, folder, card="")
     exported, ids = load_module(folder, base)
     head = SharedHead(base, ids, device, bf16=True)
-    result = Validation(validation, head, device).measure(exported.to(device), depth=4)
+    exported.to(device)
+    result = Validation(validation, head, device).measure(
+        lambda batch, depth: exported.chain(batch.hidden, head.embed(batch.tokens), depth), depth=4
+    )
     figures = result.to_dict()
     loop.log.add("end", step=loop.position.step, tokens=loop.position.tokens, **figures)
     card = module_card(base, module, len(draft_ids), loop, result, command)

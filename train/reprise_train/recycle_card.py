@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 from reprise_train.base_model import Base
 from reprise_train.loop import Loop
 from reprise_train.recycle_module import RecycleModule
-from reprise_train.recycle_task import Agreement
 from reprise_train.report import duration
-
-_RESAMPLES = 2000
-
-
-def interval(by_sequence: list[tuple[int, int]], seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the pooled rate, sequences resampled whole."""
-    draw = random.Random(seed)
-    rates = []
-    for _ in range(_RESAMPLES):
-        chosen = draw.choices(by_sequence, k=len(by_sequence))
-        rates.append(sum(right for right, _ in chosen) / max(1, sum(slots for _, slots in chosen)))
-    rates.sort()
-    return rates[int(0.025 * _RESAMPLES)], rates[int(0.975 * _RESAMPLES)]
+from reprise_train.validation import Agreement, interval, thinned
 
 
 def module_card(
@@ -39,7 +24,7 @@ def module_card(
     different = max(record["train_tokens"] for record in records if record["kind"] in ("start", "resume"))
     growth = "\n".join(
         f"| {record['tokens'] / 1e6:.2f} | {record['loss']:.3f} | {record['agreement_1']:.3f} |"
-        for record in _thinned([record for record in records if record["kind"] == "eval"], 10)
+        for record in thinned([record for record in records if record["kind"] == "eval"], 10)
     )
     return f"""# Recycle module for {base.name}
 
@@ -76,9 +61,3 @@ Along the run, on the same slots:
 |---|---|---|
 {growth}
 """
-
-
-def _thinned(records: list[dict], count: int) -> list[dict]:
-    """At most about `count` records, evenly spaced, the last one among them."""
-    stride = max(1, len(records) // count)
-    return records[::-1][::stride][::-1]

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from reprise_train.base_model import Base
 from reprise_train.hidden_data import HiddenSequence
-from reprise_train.model import Decoder
 from reprise_train.recycle_module import RecycleModule
 
 _FIT_SLOTS = 100_000
@@ -56,8 +55,7 @@ def _unit(rows: Tensor) -> Tensor:
 
 def _residual_scale(base: Base, tokens: Tensor, last_layers: int) -> float:
     """Median root mean square of the residual stream as it enters the last `last_layers` layers."""
-    decoder = Decoder(base.config)
-    decoder.load_state_dict(base.weights, strict=False)
+    decoder = base.decoder()
     residual = decoder.embed(tokens[None])
     cos, sin = decoder.cos[: len(tokens)], decoder.sin[: len(tokens)]
     for layer in decoder.layers[: base.config.num_layers - last_layers]:

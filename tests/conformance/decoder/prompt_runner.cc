@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <memory>
 #include <span>
 #include <utility>
+
+#include "models/config.h"
+#include "models/formats/checkpoint.h"
 
 namespace reprise {
 namespace {
@@ -58,11 +62,46 @@ std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vect
                           wanted};
     const Decoder::Output output = decoder.Forward(batch, kv);
     REQUIRE(backend.Synchronize().ok());
-    for (int r = 0; r < output.logits.rows; ++r) {
-      logits.insert(logits.end(), output.logits.row(r), output.logits.row(r) + output.logits.columns);
-    }
+    const ConstMatrixView host = backend.ToHost(output.logits);
+    for (int r = 0; r < host.rows; ++r)
+      logits.insert(logits.end(), host.row(r), host.row(r) + host.columns);
   }
   return logits;
+}
+
+std::vector<float> ModelLogits(const std::string& path, Backend& backend,
+                               const std::vector<TokenId>& tokens) {
+  const auto config = LoadModelConfig(path);
+  const auto checkpoint = Checkpoint::Open(path);
+  INFO(path << ": " << config.status().ToString() << ", " << checkpoint.status().ToString());
+  REQUIRE((config.ok() && checkpoint.ok()));
+  const auto decoder = Decoder::Load(**checkpoint, *config, backend, config->max_position);
+  INFO(decoder.status().ToString());
+  REQUIRE(decoder.ok());
+  const int rows = static_cast<int>(tokens.size());
+  REQUIRE((*decoder)->Reserve(rows, rows).ok());
+  return RunPrompt(**decoder, backend, tokens, rows, rows, KvType::kF32);
+}
+
+double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  double worst = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::fabs(static_cast<double>(a[i]) - b[i]);
+    worst = std::max(worst, std::isnan(difference) ? INFINITY : difference);
+  }
+  return worst;
+}
+
+double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  double squares = 0.0, total = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = static_cast<double>(a[i]) - b[i];
+    squares += difference * difference;
+    total += static_cast<double>(a[i]) * a[i];
+  }
+  return std::isnan(squares) ? INFINITY : std::sqrt(squares / total);
 }
 
 }  // namespace reprise

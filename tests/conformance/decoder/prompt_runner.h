@@ -1,6 +1,7 @@
 // A decoder's logits for one prompt, without an engine.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -12,5 +13,14 @@ namespace reprise {
 // positions, [rows, vocabulary]. The decoder has reserved room for a chunk.
 std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vector<TokenId>& tokens, int rows,
                              int chunk, KvType type);
+
+// Logits of every position of `tokens` by the model at `path`, [tokens, vocabulary]; fails the test that asks
+// when it cannot be loaded.
+std::vector<float> ModelLogits(const std::string& path, Backend& backend, const std::vector<TokenId>& tokens);
+
+// Infinite when one of the two has a NaN. Fails the test that asks when the sizes differ.
+double LargestDifference(const std::vector<float>& a, const std::vector<float>& b);
+// Root mean square of the difference, as a share of that of `a`.
+double RelativeDifference(const std::vector<float>& a, const std::vector<float>& b);
 
 }  // namespace reprise

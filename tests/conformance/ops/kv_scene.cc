@@ -49,6 +49,10 @@ KvScene::KvScene(Backend* backend, const SceneShape& shape, int num_sequences, s
     }
   }
   norm_ = RandomRows(1, shape.head_dim, 77);
+  std::vector<float> tables = cos_;
+  tables.insert(tables.end(), sin_.begin(), sin_.end());
+  rope_ = OnDevice(backend, tables);
+  norm_memory_ = OnDevice(backend, norm_);
   plan_ = backend->NewAttentionPlan({shape.num_heads, shape.num_kv_heads, shape.head_dim});
 }
 
@@ -124,19 +128,24 @@ void KvScene::Run(const Step& step) {
     }
   }
   RopeAndStoreKvArgs rope;
-  rope.qkv = View(&qkv, rows, columns);
+  const std::unique_ptr<DeviceMemory> qkv_memory = OnDevice(&backend_, qkv);
+  auto* device_qkv = static_cast<float*>(qkv_memory->data());
+  const auto* tables = static_cast<const float*>(rope_->data());
+  const auto* norm = static_cast<const float*>(norm_memory_->data());
+  rope.qkv = {device_qkv, rows, columns, columns};
   rope.num_heads = shape_.num_heads;
-  rope.rope = {cos_.data(), sin_.data(), kMaxPositions};
-  rope.query_norm = rope.key_norm = shape_.head_norm ? norm_.data() : nullptr;
+  rope.rope = {tables, tables + cos_.size(), kMaxPositions};
+  rope.query_norm = rope.key_norm = shape_.head_norm ? norm : nullptr;
   rope.norm_epsilon = static_cast<float>(kNormEpsilon);
   rope.batch = &batch;
   rope.kv = kv_;
   backend_.RopeAndStoreKv(rope);
 
   std::vector<float> out(static_cast<std::size_t>(rows) * width, -1.0f);
+  const std::unique_ptr<DeviceMemory> out_memory = OnDevice(&backend_, out);
   AttentionArgs args;
-  args.queries = {qkv.data(), rows, width, columns};
-  args.out = View(&out, rows, width);
+  args.queries = {device_qkv, rows, width, columns};
+  args.out = {static_cast<float*>(out_memory->data()), rows, width, width};
   args.kv = kv_;
   args.batch = &batch;
   args.plan = plan_.get();
@@ -144,8 +153,10 @@ void KvScene::Run(const Step& step) {
   args.sliding_window = shape_.sliding_window;
   backend_.PlanAttention(batch, kv_.geometry, plan_.get());
   backend_.Attention(args);
+  backend_.Download(out.data(), args.out.data, out.size() * sizeof(float));
   const std::vector<float> first_layer = out;
   backend_.Attention(args);  // the next layer, on the same plan
+  backend_.Download(out.data(), args.out.data, out.size() * sizeof(float));
   REQUIRE(backend_.Synchronize().ok());
   REQUIRE(FirstDifference(out, first_layer) == -1);
 

@@ -52,7 +52,7 @@ class KvScene {
 
   Backend& backend_;
   const SceneShape shape_;
-  std::unique_ptr<DeviceMemory> keys_, values_;
+  std::unique_ptr<DeviceMemory> keys_, values_, rope_, norm_memory_;
   KvLayer kv_;
   std::vector<float> cos_, sin_, norm_;
   std::vector<std::vector<BlockId>> tables_;

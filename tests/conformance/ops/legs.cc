@@ -34,4 +34,18 @@ std::vector<Leg> CpuLegs(int num_threads) {
   return legs;
 }
 
+std::vector<Leg> AttentionLegs(int num_threads) {
+  return CpuLegs(num_threads);
+}
+std::vector<int> ThreadCounts() {
+  return {1, 3};
+}
+std::vector<SceneShape> AttentionShapes() {
+  return {{9, 3, 64, 16, KvType::kBF16, 0, false},  {4, 4, 64, 32, KvType::kF32, 0, false},
+          {8, 1, 128, 16, KvType::kBF16, 0, false}, {4, 2, 80, 16, KvType::kF32, 0, true},
+          {2, 1, 72, 48, KvType::kBF16, 0, false},  {7, 1, 2, 16, KvType::kF32, 0, false},
+          {4, 2, 24, 16, KvType::kBF16, 0, true},   {6, 2, 64, 16, KvType::kBF16, 100, false},
+          {3, 3, 32, 16, KvType::kF32, 300, false}};
+}
+
 }  // namespace reprise::test

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "tests/conformance/ops/kv_scene.h"
 
 namespace reprise::test {
 
@@ -17,5 +18,12 @@ struct Leg {
 // One for each instruction set this CPU has, and the AMX leg on emulated tiles where AVX-512 is there. Prints
 // their names once a process; an empty list fails the test that asked.
 std::vector<Leg> CpuLegs(int num_threads = 2);
+
+// What the tests of attention run on, compiled once for the CPU's legs (legs.cc) and once for the CUDA
+// backend (tests/conformance/cuda): its legs, the numbers of host threads that could make a difference, and
+// shapes that reach all of its code.
+std::vector<Leg> AttentionLegs(int num_threads = 2);
+std::vector<int> ThreadCounts();
+std::vector<SceneShape> AttentionShapes();
 
 }  // namespace reprise::test

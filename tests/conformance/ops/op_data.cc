@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "base/float_types.h"
 
@@ -100,6 +101,12 @@ ConstMatrixView View(const std::vector<float>& data, int rows, int columns) {
 }
 MatrixView View(std::vector<float>* data, int rows, int columns) {
   return {data->data(), rows, columns, columns};
+}
+
+std::unique_ptr<DeviceMemory> OnDevice(Backend* backend, const std::vector<float>& values) {
+  Result<std::unique_ptr<DeviceMemory>> memory = backend->Allocate(values.size() * sizeof(float));
+  backend->Upload((*memory)->data(), values.data(), values.size() * sizeof(float));
+  return std::move(memory).value();
 }
 
 std::ptrdiff_t FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ std::vector<float> DequantizeAll(WeightType type, const std::vector<std::byte>& 
 
 ConstMatrixView View(const std::vector<float>& data, int rows, int columns);
 MatrixView View(std::vector<float>* data, int rows, int columns);
+
+// The values in memory of the backend's.
+std::unique_ptr<DeviceMemory> OnDevice(Backend* backend, const std::vector<float>& values);
 
 // Index of the first element whose bits differ, or -1.
 std::ptrdiff_t FirstDifference(const std::vector<float>& a, const std::vector<float>& b);

@@ -14,6 +14,7 @@
 #include "models/formats/checkpoint.h"
 #include "models/model_tensors.h"
 #include "models/tokenizer/tokenizer.h"
+#include "tests/conformance/decoder/prompt_runner.h"
 #include "tests/unit/compress/sliced_models.h"
 #include "tests/unit/models/formats/temp_dir.h"
 
@@ -40,8 +41,8 @@ TEST_CASE("a model that is fused and turned but not sliced computes the same") {
     REQUIRE(summary.ok());
     const std::unique_ptr<Backend> exact = MakeReferenceBackend();
     const std::vector<TokenId> tokens = SomeTokens();
-    const std::vector<float> dense = Logits(options.model, *exact, tokens);
-    const std::vector<float> turned = Logits(out, *exact, tokens);
+    const std::vector<float> dense = ModelLogits(options.model, *exact, tokens);
+    const std::vector<float> turned = ModelLogits(out, *exact, tokens);
     CHECK(LargestDifference(dense, turned) < 1e-3);
     CHECK(LargestDifference(dense, turned) > 0.0);  // it is another computation
   }
@@ -73,7 +74,7 @@ TEST_CASE("sliced logits are those of an independent implementation") {
       options.schedule.round_interval = golden["round_interval"].get<int>();
       REQUIRE(SliceModel(options, *legs.back(), nullptr).ok());
       for (const auto& leg : legs) {
-        const double difference = LargestDifference(Logits(options.out, *leg, prompt), expected);
+        const double difference = LargestDifference(ModelLogits(options.out, *leg, prompt), expected);
         INFO(name << " on " << leg->name() << ": " << difference);
         CHECK(difference < 2e-3);
       }

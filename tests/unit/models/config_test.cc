@@ -96,6 +96,30 @@ TEST_CASE("config.json: Qwen3 has a head dimension of its own and norms of q and
   CHECK_FALSE(config.attention_bias);
 }
 
+TEST_CASE("OPT") {
+  const ModelConfig config = Load("opt");
+  CHECK(config.architecture == Architecture::kOpt);
+  CHECK(config.norm == NormKind::kLayer);
+  CHECK(config.activation == Activation::kRelu);
+  CHECK(config.intermediate_size == 96);
+  CHECK(config.tie_embeddings);  // its class ties unless told otherwise
+  CHECK(config.learned_positions);
+  CHECK(config.rotary_dim == 0);
+  CHECK(config.position_rows() == 130);
+  CHECK((config.attention_bias && config.attention_output_bias && config.mlp_bias));
+  CHECK_FALSE((config.head_bias || config.parallel_block || config.sliced()));
+}
+
+TEST_CASE("Phi-2") {
+  const ModelConfig config = Load("phi");
+  CHECK(config.architecture == Architecture::kPhi);
+  CHECK(config.activation == Activation::kGeluTanh);
+  CHECK(config.head_dim == 32);
+  CHECK(config.rotary_dim == 8);
+  CHECK((config.parallel_block && config.head_bias && config.mlp_bias));
+  CHECK_FALSE((config.tie_embeddings || config.learned_positions));
+}
+
 TEST_CASE("LoadModelConfig finds config.json beside a .safetensors file") {
   CHECK(Load("qwen3/model.safetensors").architecture == Architecture::kQwen3);
 }
@@ -206,6 +230,54 @@ TEST_CASE("config.json: what would change the output is refused by name, never i
                  {R"({"layer_types":["full_attention","full_attention"]})", kOk, ""},
              });
   CheckEdits("qwen3", {{R"({"head_dim":null})", kInvalid, "'head_dim' is missing"}});
+  CheckEdits("opt",
+             {{R"({"do_layer_norm_before":false})", kUnsupported, "opt-350m"},
+              {R"({"word_embed_proj_dim":32})", kUnsupported, "opt-350m"},
+              {R"({"enable_bias":false})", kUnsupported, "'enable_bias'"},
+              {R"({"layer_norm_elementwise_affine":false})", kUnsupported, "'layer_norm_elementwise_affine'"},
+              {R"({"_remove_final_layer_norm":true})", kUnsupported, "'_remove_final_layer_norm'"},
+              {R"({"activation_function":"gelu"})", kUnsupported, "supported: relu"},
+              {R"({"ffn_dim":null})", kInvalid, "'ffn_dim' is missing"}});
+  CheckEdits("phi", {{R"({"hidden_act":"silu"})", kUnsupported, "supported: gelu_new"},
+                     {R"({"qk_layernorm":true})", kUnsupported, "'qk_layernorm'"},
+                     {R"({"partial_rotary_factor":0})", kInvalid, "a number above 0"},
+                     {R"({"partial_rotary_factor":1.5})", kInvalid, "a number above 0"},
+                     {R"({"partial_rotary_factor":0.1})", kInvalid, "'rotary_dim' is 3; it must be even"}});
+}
+
+TEST_CASE("config.json of a sliced model: widths are checked against each other") {
+  const std::string sliced =
+      R"("architectures":["RepriseSliced"],"base_architectures":["LlamaForCausalLM"],"tie_word_embeddings":true)";
+  const auto edit = [&](const std::string& slicing) {
+    return "{" + sliced + ",\"slicing\":" + slicing + "}";
+  };
+  const auto widths = [&](const char* in, const char* mid, const char* out, int norm_dim) {
+    return edit("{\"norm_dim\":" + std::to_string(norm_dim) + ",\"attention_input_widths\":" + in +
+                ",\"mlp_input_widths\":" + mid + ",\"output_widths\":" + out + "}");
+  };
+  const std::string patches[] = {widths("[48,40]", "[44,48]", "[40,64]", 64),
+                                 widths("[48,40]", "[44,48]", "[48,64]", 64),
+                                 widths("[48,40]", "[44,48]", "[40,48]", 64),
+                                 widths("[48,65]", "[44,48]", "[65,64]", 64),
+                                 widths("[48,40]", "[44]", "[40,64]", 64),
+                                 widths("[48]", "[44]", "[64]", 64),
+                                 widths("[48,40]", "[44,0]", "[40,64]", 64),
+                                 widths("[48,40]", "[44,48]", "[40,64]", 0),
+                                 edit("null"),
+                                 edit(R"({"norm_dim":64,"attention_input_widths":"48"})")};
+  CheckEdits("llama2", {{patches[0].c_str(), kOk, ""},
+                        {patches[1].c_str(), kInvalid, "layer 1 reads widths 40 and 48, but is given 48"},
+                        {patches[2].c_str(), kInvalid, "ends in width 48"},
+                        {patches[3].c_str(), kInvalid, "'widths' is 65"},
+                        {patches[4].c_str(), kInvalid, "as many widths"},
+                        {patches[5].c_str(), kInvalid, "1 sliced layers, but the model has 2"},
+                        {patches[6].c_str(), kInvalid, "'widths' is 0"},
+                        {patches[7].c_str(), kInvalid, "'norm_dim' is 0"},
+                        {patches[8].c_str(), kInvalid, "'slicing' is missing"},
+                        {patches[9].c_str(), kInvalid, "expected an integer or a list of integers"},
+                        {R"({"architectures":["RepriseSliced"]})", kInvalid, "'slicing' is missing"},
+                        {R"({"architectures":["RepriseSliced"],"base_architectures":["GPT2LMHeadModel"]})",
+                         kUnsupported, "'base_architectures'"}});
 }
 
 TEST_CASE("config.json: missing and wrong fields are named") {

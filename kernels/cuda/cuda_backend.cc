@@ -1,0 +1,218 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/cuda_weight.h"
+#include "kernels/cuda/kv_cache.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/prologue.h"
+#include "kernels/cuda/rows.h"
+#include "kernels/weight_sources.h"
+
+namespace reprise::cuda {
+namespace {
+
+class CudaMemory final : public DeviceMemory {
+ public:
+  CudaMemory(Stream& stream, void* data, std::size_t bytes) : stream_(stream), data_(data), bytes_(bytes) {}
+  ~CudaMemory() override { stream_.Free(data_); }
+  void* data() const override { return data_; }
+  std::size_t bytes() const override { return bytes_; }
+
+ private:
+  Stream& stream_;
+  void* data_;
+  std::size_t bytes_;
+};
+
+// A host array that several operations of a step name: staged once, again only when it changed or a flush came
+// in between.
+class StepArray {
+ public:
+  const int* Stage(Stream& stream, std::span<const int> values) {
+    if (device_ != nullptr && generation_ == stream.generation() &&
+        std::equal(values.begin(), values.end(), values_.begin(), values_.end()))
+      return device_;
+    values_.assign(values.begin(), values.end());
+    device_ = stream.Stage(values);
+    generation_ = stream.generation();
+    return device_;
+  }
+
+ private:
+  std::vector<int> values_;
+  const int* device_ = nullptr;
+  std::uint64_t generation_ = 0;
+};
+
+// What ToHost returns: pinned memory, or ordinary where that cannot be had.
+class HostRows {
+ public:
+  ~HostRows() { cudaFreeHost(memory_); }
+  HostRows() = default;
+  HostRows(const HostRows&) = delete;
+  HostRows& operator=(const HostRows&) = delete;
+
+  float* Reserve(std::size_t floats) {
+    if (memory_ != nullptr && floats <= floats_) return static_cast<float*>(memory_);
+    cudaFreeHost(std::exchange(memory_, nullptr));
+    if (cudaHostAlloc(&memory_, floats * sizeof(float), cudaHostAllocDefault) == cudaSuccess) {
+      floats_ = floats;
+      return static_cast<float*>(memory_);
+    }
+    memory_ = nullptr;
+    pageable_.resize(floats);
+    return pageable_.data();
+  }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t floats_ = 0;
+  std::vector<float> pageable_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(std::unique_ptr<Stream> stream, int num_threads)
+      : stream_(std::move(stream)),
+        name_("cuda/" + stream_->device_name()),
+        threads_(num_threads),
+        matmul_(*stream_),
+        partials_(*stream_),
+        read_rows_(*stream_) {}
+
+  std::string_view name() const override { return name_; }
+  int num_threads() const override { return threads_.num_threads(); }
+  const GraphCache& graphs() const { return stream_->graphs(); }
+
+  Result<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override;
+  void Upload(void* destination, const void* host, std::size_t bytes) override {
+    stream_->Upload(destination, host, bytes);
+  }
+  void Download(void* host, const void* source, std::size_t bytes) override {
+    stream_->Download(host, source, bytes);
+  }
+  ConstMatrixView ToHost(ConstMatrixView x) override;
+  void ParallelFor(int count, int grain, RangeFunction body) override {
+    threads_.ParallelFor(count, grain, body);
+  }
+  Status Synchronize() override { return stream_->Synchronize(); }
+  MemoryUse memory() const override;
+
+  Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
+    RETURN_IF_ERROR(CheckWeightSources(sources));
+    return CudaWeight::Pack(sources, *stream_, threads_);
+  }
+
+  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override;
+  void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override {
+    RmsNormRows(*stream_, x, spec, out);
+  }
+  void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) override {
+    LayerNormRows(*stream_, x, spec, out);
+  }
+  void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    cuda::GatherRows(*stream_, x, stream_->Stage(rows), out);
+  }
+  void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    cuda::AddRows(*stream_, x, stream_->Stage(rows), out);
+  }
+  void MatMul(const MatMulArgs& args) override { matmul_.Run(args); }
+
+  void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
+    const int* positions = positions_.Stage(*stream_, args.batch->positions);
+    const int* slots = slots_.Stage(*stream_, args.batch->slots);
+    RotateAndStore(*stream_, args, positions, slots);
+  }
+
+  std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) override {
+    return std::make_unique<CudaAttentionPlan>(shape);
+  }
+  void PlanAttention(const BatchView& batch, const KvGeometry&, AttentionPlan* plan) override {
+    static_cast<CudaAttentionPlan*>(plan)->Plan(batch);
+  }
+  void Attention(const AttentionArgs& args) override {
+    const auto& plan = static_cast<const CudaAttentionPlan&>(*args.plan);
+    auto* partials = static_cast<float*>(partials_.Reserve(PartialBytes(plan)));
+    RunAttention(*stream_, args, plan, partials);
+  }
+
+  void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) override {
+    CopySlots(*stream_, stream_->Stage(src), stream_->Stage(dst), static_cast<int>(src.size()), kv);
+  }
+  void ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
+                   std::vector<float>* values) override;
+
+ private:
+  std::unique_ptr<Stream> stream_;  // first: what follows holds memory of its device
+  const std::string name_;
+  ThreadPool threads_;
+  CudaMatMul matmul_;
+  DeviceBuffer partials_;  // of attention
+  DeviceBuffer read_rows_;
+  StepArray positions_, slots_;
+  HostRows host_rows_;
+};
+
+Result<std::unique_ptr<DeviceMemory>> CudaBackend::Allocate(std::size_t bytes) {
+  void* data = stream_->Allocate(bytes);
+  if (data == nullptr) {
+    RETURN_IF_ERROR(stream_->Synchronize());
+    return OutOfDeviceMemory(*stream_, bytes, "device memory");
+  }
+  stream_->Fill(data, 0, bytes);
+  return std::unique_ptr<DeviceMemory>(new CudaMemory(*stream_, data, bytes));
+}
+
+MemoryUse CudaBackend::memory() const {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) return {};
+  return {free, total};
+}
+
+ConstMatrixView CudaBackend::ToHost(ConstMatrixView x) {
+  const std::size_t floats = static_cast<std::size_t>(x.rows) * x.stride;
+  float* host = host_rows_.Reserve(floats);
+  stream_->Download(host, x.data, floats * sizeof(float));
+  return {host, x.rows, x.columns, x.stride};
+}
+
+void CudaBackend::Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) {
+  const TokenId* ids = stream_->Stage(token_ids);
+  for (const CudaWeight::Part& part : static_cast<const CudaWeight&>(table).parts())
+    EmbedRows(*stream_, ids, part.first_row, part.packed, out);
+}
+
+void CudaBackend::ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
+                              std::vector<float>* values) {
+  const KvGeometry& geometry = kv.geometry;
+  const std::size_t floats = slots.size() * geometry.num_kv_heads * geometry.head_dim;
+  keys->resize(floats);
+  values->resize(floats);
+  auto* rows = static_cast<float*>(read_rows_.Reserve(2 * floats * sizeof(float)));
+  ReadSlots(*stream_, stream_->Stage(slots), static_cast<int>(slots.size()), kv, rows, rows + floats);
+  stream_->Download(keys->data(), rows, floats * sizeof(float));
+  stream_->Download(values->data(), rows + floats, floats * sizeof(float));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> MakeBackend(const CudaBackendOptions& options) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, Stream::Create(options.device));
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::unique_ptr<Backend>(
+      new CudaBackend(std::move(stream), options.num_threads > 0 ? options.num_threads : cores));
+}
+
+GraphCounts GraphCountsOf(const Backend& backend) {
+  const GraphCache& graphs = static_cast<const CudaBackend&>(backend).graphs();
+  return {graphs.num_captured(), graphs.num_replayed()};
+}
+
+}  // namespace reprise::cuda

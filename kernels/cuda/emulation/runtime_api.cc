@@ -1,0 +1,274 @@
+#include "kernels/cuda/emulation/runtime_api.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+struct CUgraph_st {
+  std::vector<std::function<void()>> work;
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> work;
+};
+struct CUstream_st {
+  CUgraph_st* capture = nullptr;
+};
+struct CUevent_st {};
+
+namespace reprise::cuda_emulation {
+namespace {
+
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kCanaryBytes = 256;  // at least, behind each allocation
+constexpr int kPoison = 0xff;              // NaN in every floating-point format
+
+struct Device {
+  std::map<char*, std::size_t> allocations;
+  std::size_t capacity = std::size_t{4} << 30;
+  std::size_t used = 0;
+  cudaError_t error = cudaSuccess;  // sticks
+  std::string fault;
+  bool capturing = false;
+};
+Device& TheDevice() {
+  static Device* const device = new Device;  // outlives whatever is freed at exit
+  return *device;
+}
+
+// Whole pages.
+std::size_t PaddedBytes(std::size_t bytes) {
+  return (bytes + kCanaryBytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+// Opens device memory while a stream works.
+class DeviceAccess {
+ public:
+  DeviceAccess() { Protect(PROT_READ | PROT_WRITE); }
+  ~DeviceAccess() { Protect(PROT_NONE); }
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+
+ private:
+  static void Protect(int protection) {
+    for (const auto& [memory, bytes] : TheDevice().allocations)
+      REPRISE_CHECK(mprotect(memory, PaddedBytes(bytes), protection) == 0);
+  }
+};
+
+// What a stream must not do while it captures, and what nothing does after a fault.
+cudaError_t ErrorOfBlockingCall() {
+  if (TheDevice().capturing) return cudaErrorStreamCaptureUnsupported;
+  return TheDevice().error;
+}
+
+}  // namespace
+
+bool IsDeviceRange(const void* address, std::size_t bytes) {
+  const auto& allocations = TheDevice().allocations;
+  const char* p = static_cast<const char*>(address);
+  auto after = allocations.upper_bound(const_cast<char*>(p));
+  if (after == allocations.begin()) return false;
+  --after;
+  return p + bytes <= after->first + after->second;
+}
+
+cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (stream != nullptr && stream->capture != nullptr) {
+    stream->capture->work.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  const DeviceAccess access;
+  work();
+  return cudaSuccess;
+}
+
+void RunLaunch(const GridShape& shape, void (*kernel)(const void*), const void* parameters,
+               std::size_t parameter_bytes) {
+  Device& device = TheDevice();
+  if (device.error != cudaSuccess) return;
+  if (RunGrid(shape, kernel, parameters, parameter_bytes)) return;
+  device.error = cudaErrorLaunchFailure;
+  device.fault = TakeFailure();
+  std::fprintf(stderr, "emulated kernel: %s\n", device.fault.c_str());
+}
+
+std::string TakeFault() {
+  TheDevice().error = cudaSuccess;
+  return std::exchange(TheDevice().fault, "");
+}
+
+void SetDeviceMemoryBytes(std::size_t bytes) {
+  TheDevice().capacity = bytes;
+}
+
+}  // namespace reprise::cuda_emulation
+
+using reprise::cuda_emulation::DeviceAccess;
+using reprise::cuda_emulation::Enqueue;
+using reprise::cuda_emulation::ErrorOfBlockingCall;
+using reprise::cuda_emulation::kPoison;
+using reprise::cuda_emulation::PaddedBytes;
+using reprise::cuda_emulation::TheDevice;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return cudaErrorInvalidDevice;
+  *properties = {};
+  std::strcpy(properties->name, "CPU emulation");
+  properties->multiProcessorCount = 2;
+  properties->major = 9;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = TheDevice().capacity;
+  *free = *total - TheDevice().used;
+  return TheDevice().error;
+}
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  if (bytes > TheDevice().capacity - TheDevice().used) return cudaErrorMemoryAllocation;
+  void* mapped = mmap(nullptr, PaddedBytes(bytes), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::memset(mapped, kPoison, PaddedBytes(bytes));
+  REPRISE_CHECK(mprotect(mapped, PaddedBytes(bytes), PROT_NONE) == 0);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(mapped) + bytes, PaddedBytes(bytes) - bytes);
+#endif
+  TheDevice().allocations[static_cast<char*>(mapped)] = bytes;
+  TheDevice().used += bytes;
+  *memory = mapped;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  auto& allocations = TheDevice().allocations;
+  const auto found = allocations.find(static_cast<char*>(memory));
+  if (found == allocations.end()) return cudaErrorInvalidValue;
+  const std::size_t bytes = found->second;
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(memory, PaddedBytes(bytes));
+#else
+  {
+    const DeviceAccess access;  // kernels must not have written past the end
+    for (std::size_t i = bytes; i < PaddedBytes(bytes); ++i)
+      REPRISE_CHECK(static_cast<unsigned char*>(memory)[i] == kPoison);
+  }
+#endif
+  TheDevice().used -= bytes;
+  allocations.erase(found);
+  munmap(memory, PaddedBytes(bytes));
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
+  *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return Enqueue(stream, [=] { std::memcpy(target, source, bytes); });
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  return Enqueue(stream, [=] { std::memset(memory, value, bytes); });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return ErrorOfBlockingCall();
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  return TheDevice().error;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return ErrorOfBlockingCall();
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  stream->capture = new CUgraph_st;
+  TheDevice().capturing = true;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = std::exchange(stream->capture, nullptr);
+  TheDevice().capturing = false;
+  return *graph == nullptr ? cudaErrorInvalidValue : cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  const DeviceAccess access;
+  for (const auto& work : executable->work) work();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+  }
+  return "unknown error";
+}

@@ -1,0 +1,30 @@
+// Products of many rows, where arithmetic is what takes time: cuBLASLt, bf16 in and float out. Where there is
+// none (emulation), the kernel for few rows does all the work.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/few_rows_matmul.h"
+#include "kernels/cuda/stream.h"
+
+namespace reprise::cuda {
+
+// A matrix of bf16 in device memory, row-major.
+struct Bf16Matrix {
+  const std::uint16_t* data = nullptr;
+  int rows = 0;
+  std::int64_t stride = 0;
+};
+
+class Gemm {
+ public:
+  // nullptr when there is no cuBLASLt.
+  static std::unique_ptr<Gemm> Create(Stream& stream);
+  virtual ~Gemm() = default;
+
+  // out (+)= x weight^T + bias, over `columns` of both.
+  virtual void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns, const ProductOutput& out) = 0;
+};
+
+}  // namespace reprise::cuda

@@ -1,0 +1,99 @@
+#include "kernels/cuda/matmul.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/few_rows_matmul.h"
+#include "kernels/cuda/rows.h"
+
+namespace reprise::cuda {
+namespace {
+
+bool IsFloat(const CudaWeight::Part& part) {
+  return part.packed.form == WeightForm::kF32;
+}
+
+// The part's columns of the output.
+ProductOutput OutputOf(const ProductOutput& whole, const CudaWeight::Part& part) {
+  ProductOutput out = whole;
+  out.data += part.first_row;
+  if (out.bias != nullptr) out.bias += part.first_row;
+  return out;
+}
+
+}  // namespace
+
+CudaMatMul::CudaMatMul(Stream& stream)
+    : stream_(stream),
+      gemm_(Gemm::Create(stream)),
+      fragment_values_(stream),
+      fragment_sums_(stream),
+      float_rows_(stream),
+      bf16_rows_(stream),
+      expanded_(stream) {}
+
+void CudaMatMul::Run(const MatMulArgs& args) {
+  if (args.x.rows == 0) return;
+  const auto& weight = static_cast<const CudaWeight&>(*args.weight);
+  ProductOutput out = {args.out.data, args.out.stride, args.bias, args.x.rows, args.accumulate};
+  Multiply({args.x, weight.columns(), args.prologue, args.norm, args.layer_norm}, weight, out);
+  if (args.second.weight == nullptr) return;
+  const auto& second = static_cast<const CudaWeight&>(*args.second.weight);
+  out.bias = nullptr;
+  out.accumulate = true;
+  Multiply({args.second.x, second.columns()}, second, out);
+}
+
+void CudaMatMul::Multiply(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out) {
+  const auto parts = weight.parts();
+  if (std::any_of(parts.begin(), parts.end(), IsFloat)) MultiplyFloatParts(input, weight, out);
+  if (std::all_of(parts.begin(), parts.end(), IsFloat)) return;
+  if (out.rows > kMaxFewRows && gemm_ != nullptr) return MultiplyManyRows(input, weight, out);
+  for (int row = 0; row < out.rows; row += kMaxFewRows)
+    MultiplyFewRows(input, weight, out, row, std::min(kMaxFewRows, out.rows - row));
+}
+
+void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out,
+                                 int first_row, int rows) {
+  Fragments x;
+  x.values = static_cast<std::uint16_t*>(fragment_values_.Reserve(FragmentValueBytes(rows, input.columns)));
+  x.sums = static_cast<float*>(fragment_sums_.Reserve(FragmentSumBytes(rows, input.columns)));
+  x.column_tiles = ColumnTiles(rows);
+  PrepareFragments(stream_, input, first_row, rows, x);
+  for (const CudaWeight::Part& part : weight.parts()) {
+    if (IsFloat(part)) continue;
+    ProductOutput part_out = OutputOf(out, part);
+    part_out.data += first_row * out.stride;
+    part_out.rows = rows;
+    FewRowsMatMul(stream_, part.packed, x, part_out);
+  }
+}
+
+void CudaMatMul::MultiplyManyRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out) {
+  const std::int64_t stride = PaddedColumns(input.columns);
+  const auto bytes = [stride](int rows) { return static_cast<std::size_t>(rows * stride) * sizeof(std::uint16_t); };
+  auto* x = static_cast<std::uint16_t*>(bf16_rows_.Reserve(bytes(out.rows)));
+  PrepareBf16Rows(stream_, input, x);
+  for (const CudaWeight::Part& part : weight.parts()) {
+    const PackedWeight& packed = part.packed;
+    if (IsFloat(part)) continue;
+    Bf16Matrix matrix = {static_cast<const std::uint16_t*>(packed.data), packed.rows, packed.row_stride};
+    if (packed.form != WeightForm::kBF16) {
+      auto* expanded = static_cast<std::uint16_t*>(expanded_.Reserve(bytes(packed.rows)));
+      ExpandToBf16(stream_, packed, expanded, stride);
+      matrix = {expanded, packed.rows, stride};
+    }
+    gemm_->Multiply({x, out.rows, stride}, matrix, input.columns, OutputOf(out, part));
+  }
+}
+
+void CudaMatMul::MultiplyFloatParts(const ProductInput& input, const CudaWeight& weight,
+                                    const ProductOutput& out) {
+  const std::size_t elements = static_cast<std::size_t>(PaddedColumns(input.columns)) * out.rows;
+  auto* x = static_cast<float*>(float_rows_.Reserve(elements * sizeof(float)));
+  PrepareFloatRows(stream_, input, x);
+  for (const CudaWeight::Part& part : weight.parts()) {
+    if (IsFloat(part)) FloatMatMul(stream_, part.packed, x, OutputOf(out, part));
+  }
+}
+
+}  // namespace reprise::cuda

@@ -1,0 +1,112 @@
+// Whole steps on the CUDA backend: the engine's tokens against the reference's, memory that runs out, faults,
+// and steps replayed as graphs.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <random>
+
+#include "base/noise.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "tests/conformance/cuda/cuda_legs.h"
+#include "tests/conformance/decoder/prompt_runner.h"
+#include "tests/unit/engine/engine_fixture.h"
+
+namespace reprise::test {
+namespace {
+
+struct LoadedTiny {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Decoder> decoder;
+
+  LoadedTiny(std::unique_ptr<Backend> on, const std::string& name) : backend(std::move(on)) {
+    const std::string path = "tests/data/models/" + name;
+    const ModelConfig config = LoadModelConfig(path).value();
+    const auto checkpoint = std::move(Checkpoint::Open(path)).value();
+    decoder = std::move(Decoder::Load(*checkpoint, config, *backend, config.max_position)).value();
+  }
+
+  std::unique_ptr<EngineCore> Engine() {
+    EngineOptions options;
+    options.kv_cache_bytes = 4 << 20;
+    options.max_num_seqs = 8;
+    options.max_num_batched_tokens = 48;
+    options.poison_kv = true;
+    auto core = EngineCore::Create(*backend, EngineModels(*decoder), options);
+    INFO(core.status().ToString());
+    REQUIRE(core.ok());
+    return std::move(core).value();
+  }
+};
+
+std::vector<std::shared_ptr<Request>> Requests(int count, int max_tokens) {
+  std::mt19937 random(7);
+  std::vector<std::shared_ptr<Request>> requests;
+  for (int i = 0; i < count; ++i) {
+    const float temperature = i % 2 == 0 ? 0.0f : 0.8f;
+    requests.push_back(
+        MakeTestRequest(i + 1, RandomPrompt(random, 3 + i * 7 % 60), max_tokens, temperature, 100 + i));
+  }
+  return requests;
+}
+
+// How far apart the reference sees two candidates for the token after `prefix`: in logits, or with noise as the
+// sampler adds it.
+double Margin(LoadedTiny& reference, const Request& request, const std::vector<TokenId>& prefix, TokenId a,
+              TokenId b) {
+  REQUIRE(reference.decoder->Reserve(static_cast<int>(prefix.size()), 1).ok());
+  const std::vector<float> logits = RunPrompt(*reference.decoder, *reference.backend, prefix, 1,
+                                              static_cast<int>(prefix.size()), KvType::kBF16);
+  const float temperature = request.sampling.temperature;
+  const auto value = [&](TokenId token) -> double {
+    if (temperature <= 0.0f) return logits[token];
+    const std::uint64_t stream = NoiseStream({request.sampling.seed, request.choice,
+                                              static_cast<std::uint32_t>(prefix.size()), NoiseKind::kSample});
+    return logits[token] / temperature + GumbelNoise(stream, token);
+  };
+  return std::fabs(value(a) - value(b));
+}
+
+TEST_CASE("cuda engine: the reference's tokens, up to near-ties") {
+  // Logits are good to 2e-4 of their standard deviation (decoder_golden_test.cc), here below 1; what bf16 keys
+  // and values round differently comes on top.
+  constexpr double kNearTie = 1e-2;
+  constexpr int kSequences = 24;
+  for (const char* name : {"smollm2", "qwen3"}) {
+    LoadedTiny reference(MakeReferenceBackend(), name);
+    LoadedTiny cuda(MakeCudaLeg(), name);
+    const auto requests = Requests(kSequences, 12);
+    const std::vector<Collected> expected = RunAll(*reference.Engine(), requests);
+    const std::vector<Collected> got = RunAll(*cuda.Engine(), requests);
+    int different = 0;
+    for (int i = 0; i < kSequences; ++i) {
+      REQUIRE(got[i].finished);
+      if (got[i].tokens == expected[i].tokens) continue;
+      ++different;
+      const auto [mine, theirs] = std::mismatch(got[i].tokens.begin(), got[i].tokens.end(),
+                                                expected[i].tokens.begin(), expected[i].tokens.end());
+      REQUIRE((mine != got[i].tokens.end() && theirs != expected[i].tokens.end()));
+      std::vector<TokenId> prefix = requests[i]->prompt;
+      prefix.insert(prefix.end(), got[i].tokens.begin(), mine);
+      INFO(name << ", request " << i << ", after " << prefix.size() << " tokens");
+      CHECK(Margin(reference, *requests[i], prefix, *mine, *theirs) < kNearTie);
+    }
+    INFO(name << ": " << different << " of " << kSequences << " sequences differ");
+    CHECK(different * 50 <= kSequences);
+  }
+}
+
+TEST_CASE("cuda engine: like steps are replayed as graphs, with the same tokens") {
+  LoadedTiny cuda(MakeCudaLeg(), "smollm2");
+  const auto requests = Requests(4, 40);
+  const auto core = cuda.Engine();
+  const std::vector<Collected> first = RunAll(*core, requests);
+  const cuda::GraphCounts after_first = cuda::GraphCountsOf(*cuda.backend);
+  CHECK(after_first.captured > 0);
+  const std::vector<Collected> second = RunAll(*core, requests);
+  const cuda::GraphCounts after_second = cuda::GraphCountsOf(*cuda.backend);
+  CHECK(after_second.replayed > after_first.replayed + 20);
+  for (std::size_t i = 0; i < first.size(); ++i) CHECK(first[i].tokens == second[i].tokens);
+}
+
+}  // namespace
+}  // namespace reprise::test

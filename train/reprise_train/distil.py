@@ -1,0 +1,192 @@
+"""Distils a draft model for speculative decoding from its target, as in DistillSpec.
+
+    reprise extract --model TARGET --tokens answers.jsonl --out hidden
+    python -m reprise_train.distil --target TARGET --hidden hidden --validation held-out --out run
+
+The draft has the target's first layers, shares its embedding and head, and drafts from a reduced vocabulary.
+Text of the target comes with its hidden states from `reprise extract`; on-policy text is sampled from the
+draft as it is at that step and scored by the target in PyTorch. The run directory holds `checkpoint.pt`,
+`log.jsonl`, `loss.svg` and at the end `draft/`, which the daemon loads with --draft. A run that was stopped
+or killed goes on with `--resume`. With `--sweep` each divergence is first tried for a few steps; the best is
+then used.
+
+Log records: as in `recycle.py`, and `sweep` with the trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from reprise_train import checkpoint
+from reprise_train.base_model import Base, load_base
+from reprise_train.cli import exit_on_error
+from reprise_train.distil_card import draft_card
+from reprise_train.distil_sweep import sweep
+from reprise_train.distil_task import DistilTask, Objective, Patience
+from reprise_train.divergence import DIVERGENCES
+from reprise_train.draft_model import Draft, export_draft, load_draft
+from reprise_train.errors import UsageError
+from reprise_train.loop import Loop, run_or_exit
+from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
+from reprise_train.report import show_progress
+from reprise_train.shared_head import SharedHead
+from reprise_train.training_data import add_data_flags, digest, draft_vocabulary, read_sequences
+from reprise_train.validation import Validation
+
+_PROGRAM = "python -m reprise_train.distil"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Distil a draft model from its target.",
+    )
+    add = parser.add_argument_group("input and output").add_argument
+    add("--target", type=Path, required=True, help="Hugging Face directory or GGUF file")
+    add_data_flags(add, result="draft/")
+
+    add = parser.add_argument_group("draft").add_argument
+    add("--layers", type=int, default=2, help="decoder layers")
+    add("--init", choices=("target", "random"), default="target", help="start as the target's first layers")
+
+    add = parser.add_argument_group("objective").add_argument
+    add(
+        "--divergence", choices=DIVERGENCES, default="fkl", help="between the target's and the draft's tokens"
+    )
+    add("--jsd-beta", type=float, default=0.5, help="weight of the target's distribution in JSD's mixture")
+    add("--temperature", type=float, default=1.0, help="of both distributions")
+    add(
+        "--on-policy", type=float, default=1.0, help="share of the steps on text of the draft itself (lambda)"
+    )
+    add("--sample-temperature", type=float, default=1.0, help="at which the draft writes its text")
+    add("--sample-tokens", type=int, default=128, help="longest on-policy answer")
+    add("--sft-steps", type=int, default=0, help="first steps, by cross-entropy on the target's text")
+    add("--decode", choices=("greedy", "sample"), default="sample", help="what early stop and sweep look at")
+    add("--patience", type=int, default=0, help="evaluations without progress that end the run; 0: never")
+    add("--sweep", type=int, default=0, metavar="STEPS", help="steps to try each divergence for; 0: no sweep")
+    add("--cost", type=float, help="time of a draft step over a target pass; if not given, from the sizes")
+    add_loop_flags(parser, lr=2e-3, batch_tokens=2048)
+    return parser
+
+
+def objective_from(options: argparse.Namespace) -> Objective:
+    """Raises UsageError for values that cannot work."""
+    if not 0 < options.jsd_beta < 1:
+        raise UsageError("--jsd-beta must be between 0 and 1")
+    if not 0 <= options.on_policy <= 1:
+        raise UsageError("--on-policy must be between 0 and 1")
+    if options.temperature <= 0 or options.sample_temperature < 0:
+        raise UsageError("--temperature must be above 0 and --sample-temperature at least 0")
+    if options.sample_tokens < 2 or min(options.sft_steps, options.patience, options.sweep) < 0:
+        raise UsageError("--sample-tokens must be at least 2; --sft-steps, --patience and --sweep at least 0")
+    return Objective(
+        options.divergence,
+        options.jsd_beta,
+        options.temperature,
+        options.on_policy,
+        options.sample_temperature,
+        options.sample_tokens,
+        options.sft_steps,
+    )
+
+
+def size_ratio(draft: Draft, target: Base, draft_vocab: int) -> float:
+    """Weights read by a draft step over those read by a target pass."""
+    head = target.head.numel()
+    layers = sum(weight.numel() for name, weight in target.weights.items() if name.startswith("layers."))
+    return (draft.num_parameters() + head * draft_vocab / target.config.vocab_size) / (layers + head)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = build_parser().parse_args(arguments)
+    checkpoint.check_resume(options.out, options.resume)
+    objective = objective_from(options)
+    device = pick_device(options)
+    target = load_base(options.target)
+    train, validation_data = read_sequences(options, target)
+    draft_ids = draft_vocabulary(options, target, train)
+    head = SharedHead(target, draft_ids, device, bf16=not options.fp32)
+    validation = Validation(validation_data, head, device)
+    measure = "agreement_1" if options.decode == "greedy" else "acceptance_1"
+
+    def make_task(divergence: str) -> DistilTask:
+        torch.manual_seed(options.seed)
+        draft = Draft(target, options.layers)
+        if options.init == "target":
+            draft.start_from(target)
+        return DistilTask(
+            draft,
+            target,
+            head,
+            train,
+            validation,
+            replace(objective, divergence=divergence),
+            Patience(measure, options.patience),
+            options.batch_tokens,
+            options.seed,
+            not options.fp32,
+            options.optimiser,
+            options.lr,
+            options.weight_decay,
+        )
+
+    task = make_task(objective.divergence)
+    identity = asdict(objective) | {
+        "base": target.fingerprint(),
+        "layers": options.layers,
+        "draft_ids": digest(draft_ids),
+        "init": options.init,
+        "sweep": options.sweep,
+    }
+    loop = Loop(task, loop_settings(options, identity), options.out)
+    if options.resume:
+        saved = checkpoint.load(options.out)["settings"]
+        if options.sweep:
+            identity["divergence"] = saved.get("divergence", objective.divergence)
+    elif options.sweep:
+        cost = options.cost or size_ratio(task.model, target, len(draft_ids))
+        results = sweep(make_task, options.sweep, options.lr, cost, measure)
+        identity["divergence"] = results[0].divergence
+    if options.sweep:
+        task = make_task(identity["divergence"])
+        loop = Loop(task, loop_settings(options, identity), options.out)
+    if options.resume:
+        loop.resume()
+    loop.begin(
+        resumed=options.resume,
+        parameters=task.model.num_parameters(),
+        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in train),
+    )
+    if options.sweep and not options.resume:
+        loop.log.add("sweep", step=0, cost=round(cost, 4), trials=[asdict(result) for result in results])
+    run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
+    finish(loop, target, head, validation, shown_command(_PROGRAM, arguments))
+
+
+def finish(loop: Loop, target: Base, head: SharedHead, validation: Validation, command: str) -> None:
+    """Exports the draft, measures what was exported, writes its card."""
+    folder = loop.folder / "draft"
+    task = loop.task
+    export_draft(task.model, target, head.draft_ids, folder, card="")
+    exported, _ = load_draft(folder, target)
+    task.model.load_state_dict(exported.state_dict())
+    result = validation.measure(task.chain, depth=1)
+    figures = result.to_dict()
+    loop.log.add("end", step=loop.position.step, tokens=loop.position.tokens, **figures)
+    card = draft_card(target, task.model, len(head.draft_ids), loop, result, command)
+    export_draft(task.model, target, head.draft_ids, folder, card)
+    show_progress(
+        f"{folder}: greedy agreement {figures['agreement_1']:.3f}, acceptance {figures['acceptance_1']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    exit_on_error(main)
