@@ -1,7 +1,8 @@
 # What the train_*.sh share. Sourced, not run.
 
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." || exit 1
-readonly REPRISE=${REPRISE:-build/release/reprise}
+ROOT=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..
+readonly ROOT
+readonly REPRISE=${REPRISE:-$ROOT/build/release/reprise}
 readonly PYTHON=${PYTHON:-python3}
 readonly MINUTES=${MINUTES:-7}
 
@@ -21,5 +22,5 @@ train() {
   local command=$1 out=$2 resume=()
   shift 2
   [[ -e $out/checkpoint.pt ]] && resume=(--resume)
-  PYTHONPATH=train "$PYTHON" -m "reprise_train.$command" --out "$out" --minutes "$MINUTES" "${resume[@]}" "$@"
+  PYTHONPATH=$ROOT/train "$PYTHON" -m "reprise_train.$command" --out "$out" --minutes "$MINUTES" "${resume[@]}" "$@"
 }
