@@ -35,16 +35,16 @@ class Generate(harness.DaemonTest):
         return result.returncode, result.stderr
 
     def records(self):
-        return {record["id"]: record for record in map(json.loads, self.answers.read_text().splitlines())}
+        return {(record["id"], record["turn"]): record for record in map(json.loads, self.answers.read_text().splitlines())}
 
     def test_answers_are_the_ids_that_the_daemon_wrote(self):
         self.assertEqual(self.generate("--temperatures", "0")[0], 0)
         records = self.records()
-        self.assertEqual(sorted(records), ["a", "b.0", "b.1", "c"])
+        self.assertEqual(sorted(records), [("a", 0), ("b", 0), ("b", 1), ("c", 0)])
         for record in records.values():
             reply = self.complete(prompt=record["prompt"], max_tokens=12, temperature=0, return_token_ids=True)
             self.assertEqual(reply["choices"][0]["token_ids"], record["answer"])
-        first, second = records["b.0"], records["b.1"]  # the second turn has read the first answer
+        first, second = records["b", 0], records["b", 1]  # the second turn has read the first answer
         self.assertGreater(len(second["prompt"]), len(first["prompt"]) + 8)
 
     def test_a_seed_gives_the_same_sampled_answers_whatever_the_streams(self):
