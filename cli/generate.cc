@@ -1,8 +1,8 @@
 // reprise generate: one completion on standard output, figures on standard error.
 #include <cstdio>
-#include <ctime>
 #include <memory>
 
+#include "cli/chat_prompt.h"
 #include "cli/command.h"
 #include "cli/session.h"
 #include "engine/engine.h"
@@ -13,10 +13,10 @@ namespace {
 struct GenerateFlags {
   ModelFlags model;
   EngineFlags engine;
+  DecodingFlags decoding;
   std::string prompt;
   bool chat = false;
   std::string system;
-  std::string decoding = "auto";
   int max_tokens = 256;
   double temperature = -1;
   double top_p = -1;
@@ -29,7 +29,7 @@ struct GenerateFlags {
     flags->Text("prompt", "TEXT", "What to continue, or with --chat the user's message", &prompt);
     flags->Switch("chat", "Wrap the prompt in the model's chat template", &chat);
     flags->Text("system", "TEXT", "System message, with --chat", &system);
-    flags->Choice("decoding", "Decoding method", &decoding, {"auto", "plain"});
+    decoding.Declare(flags);
     flags->Integer("max-tokens", "Tokens to generate at most", &max_tokens, 1, 1 << 24);
     flags->Real("temperature", "Sampling temperature, 0 is greedy; negative takes the model's default, or 1",
                 &temperature, -1, 2);
@@ -48,19 +48,7 @@ T Pick(T given, T model_default, T fallback) {
 }
 
 Result<std::vector<TokenId>> EncodePrompt(const GenerateFlags& flags, const Model& model) {
-  const Tokenizer& tokenizer = model.tokenizer();
-  if (!flags.chat) return tokenizer.Encode(flags.prompt);
-  if (model.chat_template() == nullptr) {
-    return FailedPrecondition(model.name() + " has no usable chat template; leave out --chat");
-  }
-  ChatTemplateInput input;
-  if (!flags.system.empty()) input.messages.push_back({"system", flags.system, ""});
-  input.messages.push_back({"user", flags.prompt, ""});
-  if (tokenizer.bos()) input.bos_token = tokenizer.TokenText(*tokenizer.bos());
-  if (!tokenizer.eos().empty()) input.eos_token = tokenizer.TokenText(tokenizer.eos().front());
-  input.now = std::time(nullptr);
-  ASSIGN_OR_RETURN(const std::string text, model.chat_template()->Render(input));
-  return tokenizer.Encode(text, {.add_special_tokens = false, .parse_special_tokens = true});
+  return flags.chat ? EncodeChat(model, flags.system, flags.prompt) : model.tokenizer().Encode(flags.prompt);
 }
 
 Result<std::shared_ptr<Request>> MakeRequest(const GenerateFlags& flags, const Model& model,
@@ -80,7 +68,7 @@ Result<std::shared_ptr<Request>> MakeRequest(const GenerateFlags& flags, const M
   request->sampling.seeded = flags.seed >= 0;
   if (flags.seed >= 0) request->sampling.seed = static_cast<std::uint64_t>(flags.seed);
   if (!flags.ignore_eos) request->stop_token_ids = model.eos_token_ids();
-  request->decoding = flags.decoding == "plain" ? DecodingMethod::kPlain : DecodingMethod::kAuto;
+  flags.decoding.Apply(request.get());
   request->arrival = Clock::now();
   return request;
 }
@@ -94,6 +82,14 @@ void PrintFigures(const RequestStats& stats, FinishReason reason) {
       stats.num_prompt_tokens, 1e3 * seconds(stats.arrival, stats.first_token), stats.num_generated_tokens,
       decode > 0 ? (stats.num_generated_tokens - 1) / decode : 0.0,
       std::string(FinishReasonName(reason)).c_str());
+  std::fprintf(stderr, "%d passes, %.2f tokens per pass", stats.num_passes,
+               stats.num_passes > 0 ? static_cast<double>(stats.num_generated_tokens) / stats.num_passes : 0);
+  if (stats.num_draft_tokens > 0) {
+    std::fprintf(stderr, "; mostly %s, %d of %d drafted tokens accepted (%.0f %%)",
+                 std::string(DecodingMethodName(stats.method)).c_str(), stats.num_accepted_draft_tokens,
+                 stats.num_draft_tokens, 100.0 * stats.num_accepted_draft_tokens / stats.num_draft_tokens);
+  }
+  std::fprintf(stderr, "\n");
 }
 
 Status Generate(const GenerateFlags& flags) {
@@ -102,6 +98,7 @@ Status Generate(const GenerateFlags& flags) {
   RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &options));
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, nullptr));
+  RETURN_IF_ERROR(flags.decoding.Check(engine->info()));
   ASSIGN_OR_RETURN(std::shared_ptr<Request> request, MakeRequest(flags, loaded.model(), engine->info()));
   request->id = request->group = engine->NextRequestId();
   ASSIGN_OR_RETURN(const auto streams, engine->Submit({request}));

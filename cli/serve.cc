@@ -8,6 +8,7 @@
 #include "cli/serve_flags.h"
 #include "cli/signals.h"
 #include "cli/yaml_config.h"
+#include "engine/decoding/methods.h"
 #include "engine/engine.h"
 #include "server/server.h"
 
@@ -18,6 +19,7 @@ void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo&
   LogInfo("ready", {{"http", "http://" + server.http_address()},
                     {"grpc", server.grpc_address().empty() ? std::string("off") : server.grpc_address()},
                     {"model", loaded.model().name()},
+                    {"decoding", ListMethods(info.proposers)},
                     {"backend", info.backend},
                     {"threads", loaded.backend->num_threads()},
                     {"max_model_len", info.max_model_len},
@@ -35,6 +37,7 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &engine_options));
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));
+  RETURN_IF_ERROR(CheckDecoding(flags.decoding, engine->info()));
   signals.OnReload([&server] {
     const Status status = server->ReloadKeys();
     if (status.ok()) {

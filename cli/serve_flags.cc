@@ -1,5 +1,7 @@
 #include "cli/serve_flags.h"
 
+#include "engine/decoding/methods.h"
+
 namespace reprise {
 namespace {
 
@@ -35,7 +37,7 @@ void ServeFlags::Declare(Flags* flags) {
                 &prefix_cache);
   flags->Integer("max-queued-requests", "Requests that may wait; more are refused with 429",
                  &max_queued_requests, 1, 1 << 20);
-  flags->Choice("decoding", "Decoding method of requests that name none", &decoding, {"auto", "plain"});
+  DeclareDecoding(flags, "Decoding method of requests that name none", &decoding);
   flags->Text("api-key-file", "FILE", "Keys that clients must send, one a line; without it none is needed",
               &server.api_key_file);
   flags->Switch("metrics-open", "Let /metrics be read without a key", &server.metrics_open);
@@ -66,7 +68,7 @@ ServerOptions ServeFlags::ServerSettings() const {
   ServerOptions options = server;
   options.limits.max_body_bytes = static_cast<std::size_t>(max_body);
   options.max_queued_requests = max_queued_requests;
-  options.default_decoding = decoding == "plain" ? DecodingMethod::kPlain : DecodingMethod::kAuto;
+  options.default_decoding = *FindDecodingMethod(decoding);
   options.allowed_origins = SplitList(allowed_origins);
   return options;
 }

@@ -1,12 +1,16 @@
 #include "cli/session.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "engine/decoding/methods.h"
 
 namespace reprise {
 namespace {
@@ -76,6 +80,46 @@ Result<EngineOptions> EngineFlags::Options() const {
   options.max_num_seqs = max_num_seqs;
   options.max_num_batched_tokens = max_num_batched_tokens;
   return options;
+}
+
+void DeclareDecoding(Flags* flags, std::string help, std::string* method) {
+  flags->Choice("decoding", std::move(help), method, {"auto", "plain", "recycle", "speculative"});
+}
+
+Status CheckDecoding(const std::string& method, const EngineInfo& info) {
+  if (IsLoaded(*FindDecodingMethod(method), info.proposers)) return OkStatus();
+  return InvalidArgument("--decoding " + method + " is not loaded; loaded: " + ListMethods(info.proposers) +
+                         (method == "recycle" ? ". --recycle names a module" : ""));
+}
+
+void DecodingFlags::Declare(Flags* flags) {
+  DeclareDecoding(flags, "Decoding method; auto chooses, step by step, what is fastest", &method);
+  flags->Integer("max-draft-tokens", "Longest draft, 0 never drafts; negative is the method's own choice",
+                 &max_draft_tokens, -1, kMaxDraftTokens);
+  flags->Real("lenience", "How strictly drafts are verified: 1 is lossless, 0 takes them all", &lenience, 0,
+              1);
+  flags->Choice("proposer", "Who drafts, with speculative or auto", &proposer,
+                {"any", "draft_model", "prompt_lookup"});
+}
+
+Status DecodingFlags::Check(const EngineInfo& info) const {
+  RETURN_IF_ERROR(CheckDecoding(method, info));
+  const std::optional<ProposerKind> kind = FindProposer(proposer);
+  if (!kind) return OkStatus();
+  if (std::ranges::find(info.proposers, *kind) == info.proposers.end()) {
+    return InvalidArgument("--proposer " + proposer +
+                           " is not loaded; loaded: " + ListSpeculativeProposers(info.proposers) +
+                           (*kind == ProposerKind::kDraftModel ? ". --draft names a draft model" : ""));
+  }
+  if (method == "auto" || method == "speculative") return OkStatus();
+  return InvalidArgument("--proposer goes with --decoding speculative or auto, not with " + method);
+}
+
+void DecodingFlags::Apply(Request* request) const {
+  request->decoding = *FindDecodingMethod(method);
+  request->proposer = FindProposer(proposer);
+  if (max_draft_tokens >= 0) request->max_draft_tokens = max_draft_tokens;
+  request->lenience = static_cast<float>(lenience);
 }
 
 Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {

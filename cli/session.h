@@ -36,6 +36,22 @@ struct EngineFlags {
   Result<EngineOptions> Options() const;
 };
 
+// How requests are decoded.
+struct DecodingFlags {
+  std::string method = "auto";
+  int max_draft_tokens = -1;
+  double lenience = 1;
+  std::string proposer = "any";
+
+  void Declare(Flags* flags);
+  // INVALID_ARGUMENT names what is not loaded, and what is.
+  Status Check(const EngineInfo& info) const;
+  void Apply(Request* request) const;
+};
+void DeclareDecoding(Flags* flags, std::string help, std::string* method);
+// INVALID_ARGUMENT as above.
+Status CheckDecoding(const std::string& method, const EngineInfo& info);
+
 // INVALID_ARGUMENT for a name that is no device's; FAILED_PRECONDITION for a GPU that cannot be had.
 Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags);
 

@@ -32,7 +32,7 @@ class Reprise:
 
     def __init__(self, binary, model, threads):
         self._command = [str(binary), "bench", "--model", str(model), "--threads", str(threads), "--json",
-                         "--repeats", str(REPEATS)]
+                         "--decoding", "plain", "--repeats", str(REPEATS)]
 
     def command(self, workload):
         return [*self._command, "--prompt-tokens", str(workload.prompt), "--gen-tokens",

@@ -1,9 +1,8 @@
 #include "models/formats/token_sequences.h"
 
-#include <string_view>
+#include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
-#include "models/formats/json_file.h"
+#include "models/formats/json_lines.h"
 
 namespace reprise {
 namespace {
@@ -23,9 +22,7 @@ Status AppendIds(const nlohmann::json& line, const char* key, int vocab_size, st
   return OkStatus();
 }
 
-Result<TokenSequence> ParseLine(std::string_view text, int vocab_size) {
-  ASSIGN_OR_RETURN(const nlohmann::json line, ParseJsonText(text));
-  if (!line.is_object()) return DataLoss("expected a JSON object");
+Result<TokenSequence> ParseSequence(const nlohmann::json& line, int vocab_size) {
   TokenSequence sequence;
   if (line.contains("tokens")) {
     RETURN_IF_ERROR(AppendIds(line, "tokens", vocab_size, &sequence.tokens));
@@ -41,19 +38,12 @@ Result<TokenSequence> ParseLine(std::string_view text, int vocab_size) {
 }  // namespace
 
 Result<std::vector<TokenSequence>> ReadTokenSequences(const std::string& path, int vocab_size) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   std::vector<TokenSequence> sequences;
-  for (int number = 1; !rest.empty(); ++number) {
-    const std::size_t end = rest.find('\n');
-    const std::string_view line = rest.substr(0, end);
-    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-    if (line.empty()) continue;
-    Result<TokenSequence> sequence = ParseLine(line, vocab_size);
-    if (!sequence.ok())
-      return DataLoss(path + ":" + std::to_string(number) + ": " + sequence.status().message());
-    sequences.push_back(std::move(sequence).value());
-  }
+  RETURN_IF_ERROR(ForEachJsonLine(path, [&](const nlohmann::json& line) -> Status {
+    ASSIGN_OR_RETURN(TokenSequence sequence, ParseSequence(line, vocab_size));
+    sequences.push_back(std::move(sequence));
+    return OkStatus();
+  }));
   if (sequences.empty()) return DataLoss(path + ": holds no sequences");
   return sequences;
 }

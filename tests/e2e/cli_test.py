@@ -5,17 +5,12 @@ import os
 import pathlib
 import re
 import socket
-import subprocess
 import tempfile
 import unittest
 
 import harness
 from daemon import Daemon
-
-
-def run(*arguments, **environment):
-    return subprocess.run([harness.BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+from harness import run
 
 
 class Usage(unittest.TestCase):

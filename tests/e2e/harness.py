@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 import sys
 import unittest
 
@@ -21,6 +22,12 @@ SMOLLM2 = SHARED / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 SKIPPED = 77
 SANITIZER_MARKS = ("Sanitizer", "runtime error:")
+
+
+def run(*arguments, **environment):
+    """`reprise` with these arguments, to its end."""
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
 
 
 def check_clean(test, daemon):

@@ -16,8 +16,6 @@ from __future__ import annotations
 import math
 import sys
 
-import torch
-
 from reprise_train import checkpoint
 from reprise_train.card import Results, model_card
 from reprise_train.cli import exit_on_error
@@ -41,8 +39,6 @@ def main(arguments: list[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
     settings = settings_from(options)
     checkpoint.check_resume(options.out, options.resume)
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
 
     if options.resume:
         trainer = Trainer(settings, load_corpus(options.out), options.out)

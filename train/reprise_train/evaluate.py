@@ -39,16 +39,17 @@ def held_out_loss(
     starts = np.arange(0, len(stream) - window, window)
     if max_tokens is not None and len(starts) * window > max_tokens:
         starts = starts[np.linspace(0, len(starts) - 1, max(1, max_tokens // window)).astype(np.int64)]
+    device = model.embed.weight.device
     total = torch.zeros(window, dtype=torch.float64)
     for first in range(0, len(starts), 8):
         rows = np.stack([stream[start : start + window + 1] for start in starts[first : first + 8]]).astype(
             np.int64
         )
-        rows = torch.from_numpy(rows)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        rows = torch.from_numpy(rows).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = model(rows[:, :-1])
         losses = F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten(), reduction="none")
-        total += losses.view(len(rows), window).double().sum(0)
+        total += losses.view(len(rows), window).double().sum(0).cpu()
     by_position = [float(part.mean() / len(starts)) for part in total.tensor_split(min(8, window))]
     return HeldOut(float(total.mean() / len(starts)), len(starts) * window, by_position)
 
@@ -72,8 +73,8 @@ def sample(
     ids = [end, *tokenizer.encode(prompt, add_special_tokens=False).ids]
     new: list[int] = []
     while len(new) < max_tokens:
-        context = torch.tensor([(ids + new)[-model.config.max_positions :]])
-        token = int(_draw(model(context)[0, -1].float(), temperature, top_p, generator))
+        context = torch.tensor([(ids + new)[-model.config.max_positions :]], device=model.embed.weight.device)
+        token = int(_draw(model(context)[0, -1].float().cpu(), temperature, top_p, generator))
         if token == end:
             break
         new.append(token)

@@ -98,7 +98,7 @@ def export(model: Decoder, tokenizer: Tokenizer, folder: Path, card: str) -> Non
 
 def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: str) -> None:
     weights = {
-        hf_name(name): weight.detach().to(torch.bfloat16).contiguous()
+        hf_name(name): weight.detach().to("cpu", torch.bfloat16).contiguous()
         for name, weight in model.named_parameters()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

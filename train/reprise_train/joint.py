@@ -53,10 +53,12 @@ class JointModel(nn.Module):
 @torch.no_grad()
 def agreement(model: JointModel, stream: np.ndarray, window: int, draft_ids: Tensor) -> tuple[float, int]:
     """How often the module's best draftable token is the base's own best, on held-out text, and the slots."""
+    device = model.base.embed.weight.device
+    draft_ids = draft_ids.to(device)
     starts = np.linspace(0, max(0, len(stream) - window - 1), _MEASURED_WINDOWS).astype(np.int64)
     agreed = slots = 0
     for start in starts:
-        ids = torch.from_numpy(stream[start : start + window].astype(np.int64))[None]
+        ids = torch.from_numpy(stream[start : start + window].astype(np.int64))[None].to(device)
         hidden, recycled = model.outputs(ids)
         head = model.base.embed.weight
         best = F.linear(hidden[:, 1:], head).argmax(-1)

@@ -8,8 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from reprise_train.budget import Budget, LengthSchedule, parse_time
 from reprise_train.errors import UsageError
+from reprise_train.loop_flags import pick_device
 from reprise_train.model import ModelConfig
 
 _PROGRAM = "python -m reprise_train.base"
@@ -35,6 +38,7 @@ class Settings:
     test_tokens: int | None
     bf16: bool
     compile: bool
+    device: torch.device = torch.device("cpu")
     recycle_layers: int = 0  # of a module trained with the model; 0: none
     recycle_weight: float = 1.0  # of the module's loss
     recycle_vocab: int = 0  # ids that the module can draft; 0: all
@@ -126,6 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--min-lr", type=float, default=3e-5, help="learning rate at the end of the cosine")
     add("--warmup-steps", type=int, default=60, help="steps of linear warm-up")
     add("--weight-decay", type=float, default=0.1, help="of matrices, decoupled")
+    add("--device", default="auto", help="cpu, cuda or auto: cuda where there is one")
     add("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
     add("--fp32", action="store_true", help="matrix products in fp32 instead of bf16")
     add("--compile", action="store_true", help="use torch.compile, which wants a C++ compiler")
@@ -175,6 +180,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
         test_tokens=options.test_tokens,
         bf16=not options.fp32,
         compile=options.compile,
+        device=pick_device(options),
         recycle_layers=options.recycle_layers,
         recycle_weight=options.recycle_weight,
         recycle_vocab=options.recycle_vocab,

@@ -38,6 +38,7 @@ class Trainer:
         self.model: Decoder | JointModel = self.decoder
         if settings.recycle_layers > 0:
             self.model = JointModel(self.decoder, settings.recycle_layers, settings.recycle_weight)
+        self.model.to(settings.device)
         self.optimisers = build_optimisers(self.model, settings.lr, settings.weight_decay)
         self.log = Log(folder)
         started = time.time()
@@ -105,8 +106,10 @@ class Trainer:
         Raises TrainError when the loss is not finite, before any weight is touched.
         """
         position, begin = self.position, time.perf_counter()
-        inputs, targets = self.batches.batch(position.step, length)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.bf16):
+        inputs, targets = (
+            part.to(self.settings.device) for part in self.batches.batch(position.step, length)
+        )
+        with torch.autocast(self.settings.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
             loss = self._loss(inputs, targets)
         if not torch.isfinite(loss):
             raise TrainError(

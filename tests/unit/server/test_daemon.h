@@ -12,6 +12,7 @@
 #include "kernels/backend.h"
 #include "models/model.h"
 #include "server/server.h"
+#include "tests/unit/engine/tiny_family.h"
 
 namespace reprise {
 
@@ -36,7 +37,8 @@ struct TestDaemon {
   std::unique_ptr<Server> server;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Model> model;
-  std::unique_ptr<Model> draft;  // nullptr: none
+  std::unique_ptr<RecycleModule> recycle;  // nullptr: none
+  std::unique_ptr<Model> draft;            // nullptr: none
   std::unique_ptr<Engine> engine;
 
   explicit TestDaemon(const ServerOptions& options = TestOptions(),
@@ -48,13 +50,16 @@ struct TestDaemon {
     if (ready) Load(engine_options);
   }
 
-  // `with_draft`: the model is its own draft, so that greedy drafts always stand.
-  void Load(const EngineOptions& engine_options = TestEngineOptions(), bool with_draft = false) {
+  // `whole_family`: with a recycle module that guesses the last token again, and with the model as its own
+  // draft, so that greedy drafts always stand.
+  void Load(const EngineOptions& engine_options = TestEngineOptions(), bool whole_family = false) {
     backend =
         AvailableCpuIsas().empty() ? MakeReferenceBackend() : std::move(MakeCpuBackend({1, ""})).value();
     model = std::move(Model::Load(kTinyModel, *backend)).value();
     EngineModels models(model->decoder());
-    if (with_draft) {
+    if (whole_family) {
+      recycle = MakeModule(kTinyModel, model->decoder(), *backend, {.kind = ModuleKind::kCopy});
+      models.recycle = recycle.get();
       draft = std::move(Model::Load(kTinyModel, *backend)).value();
       models.draft = &draft->decoder();
     }

@@ -1,4 +1,4 @@
-// The decoding field over real sockets, against a real engine with a draft model.
+// The decoding field over real sockets, against a real engine with a recycle module and a draft model.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,11 +11,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The model drafts for itself.
-struct DraftDaemon : TestDaemon {
-  explicit DraftDaemon(const ServerOptions& options = TestOptions())
+struct FamilyDaemon : TestDaemon {
+  explicit FamilyDaemon(const ServerOptions& options = TestOptions())
       : TestDaemon(options, TestEngineOptions(), /*ready=*/false) {
-    Load(TestEngineOptions(), /*with_draft=*/true);
+    Load(TestEngineOptions(), /*whole_family=*/true);
   }
 };
 
@@ -39,7 +38,7 @@ Json Refuse(const TestDaemon& daemon, const Json& decoding) {
 }  // namespace
 
 TEST_CASE("The method is the request's, and the text the same", "[decoding]") {
-  const DraftDaemon daemon;
+  const FamilyDaemon daemon;
   const Json plain = Complete(daemon, "plain");
   const Json drafted =
       Complete(daemon, {{"method", "speculative"}, {"proposer", "draft_model"}, {"max_draft_tokens", 4}});
@@ -57,8 +56,26 @@ TEST_CASE("The method is the request's, and the text the same", "[decoding]") {
   CHECK_FALSE(plain["metrics"].contains("speculative_decoding"));
 }
 
+TEST_CASE("Recycle is a method as any other", "[decoding]") {
+  const FamilyDaemon daemon;
+  const Json plain = Complete(daemon, "plain");
+  const Json recycled = Complete(daemon, {{"method", "recycle"}, {"max_draft_tokens", 1}});
+  CHECK(recycled["choices"][0]["text"] == plain["choices"][0]["text"]);
+  CHECK(recycled["metrics"]["decoding"]["method"] == "recycle");
+  const int steps = recycled["metrics"]["decoding"]["router"]["recycle"]["requested"];
+  CHECK(recycled["metrics"]["speculative_decoding"]["num_spec_steps"] == steps);
+  CHECK(MetricValue(Get(daemon.port(), "/metrics").body,
+                    R"(reprise:draft_tokens_total{model_name="tiny",engine="0",method="recycle",)"
+                    R"(proposer="recycle"})") == steps);
+  // Unverified, one pass of the model gives two tokens: 20 are one with the prompt, nine pairs and a last
+  // one.
+  const Json unverified = Complete(daemon, {{"method", "recycle"}, {"lenience", 0}});
+  CHECK(unverified["metrics"]["decoding"]["passes"] == 11);
+  CHECK(unverified["metrics"]["speculative_decoding"]["draft_acceptance_rate"] == 1.0);
+}
+
 TEST_CASE("max_draft_tokens bounds every draft; 0 is none", "[decoding]") {
-  const DraftDaemon daemon;
+  const FamilyDaemon daemon;
   const Json one = Complete(daemon, {{"method", "speculative"}, {"max_draft_tokens", 1}});
   CHECK(one["metrics"]["speculative_decoding"]["acceptance_histogram"].size() == 2);
   const Json none = Complete(daemon, {{"method", "speculative"}, {"max_draft_tokens", 0}});
@@ -68,7 +85,7 @@ TEST_CASE("max_draft_tokens bounds every draft; 0 is none", "[decoding]") {
 }
 
 TEST_CASE("The proposer is the request's", "[decoding]") {
-  const DraftDaemon daemon;
+  const FamilyDaemon daemon;
   Complete(daemon, {{"method", "speculative"}, {"proposer", "prompt_lookup"}});
   const std::string metrics = Get(daemon.port(), "/metrics").body;
   const std::string common =
@@ -81,14 +98,14 @@ TEST_CASE("The proposer is the request's", "[decoding]") {
 TEST_CASE("The server's default decodes requests that name no method", "[decoding]") {
   ServerOptions options = TestOptions();
   options.default_decoding = DecodingMethod::kSpeculative;
-  const DraftDaemon daemon(options);
+  const FamilyDaemon daemon(options);
   CHECK(Complete(daemon, nullptr)["metrics"]["decoding"]["method"] == "speculative");
   CHECK(Complete(daemon, {{"max_draft_tokens", 2}})["metrics"]["decoding"]["method"] == "speculative");
   CHECK(Complete(daemon, "plain")["metrics"]["decoding"]["method"] == "plain");
 }
 
 TEST_CASE("Counters of drafts agree with the replies", "[decoding]") {
-  const DraftDaemon daemon;
+  const FamilyDaemon daemon;
   const Json summary = Complete(daemon, "speculative")["metrics"]["speculative_decoding"];
   const std::string metrics = Get(daemon.port(), "/metrics").body;
   CHECK(MetricValue(metrics, "vllm:spec_decode_num_drafts_total") == summary["num_spec_steps"]);
@@ -102,15 +119,20 @@ TEST_CASE("Counters of drafts agree with the replies", "[decoding]") {
         MetricValue(metrics, "reprise:tokens_per_pass_count"));
 }
 
-TEST_CASE("What is loaded is listed, and what is not is refused with it", "[decoding]") {
-  const DraftDaemon daemon;
+TEST_CASE("What is loaded is listed", "[decoding]") {
+  const FamilyDaemon daemon;
   const Json card = Json::parse(Get(daemon.port(), "/v1/models/tiny").body);
-  CHECK(card["decoding_methods"] == Json({"plain", "speculative"}));
-  CHECK(card["proposers"] == Json({"draft_model", "prompt_lookup"}));
+  CHECK(card["decoding_methods"] == Json({"plain", "recycle", "speculative"}));
+  CHECK(card["proposers"] == Json({"recycle", "draft_model", "prompt_lookup"}));
+}
+
+TEST_CASE("What is not loaded is refused with what is", "[decoding]") {
+  const TestDaemon daemon;
   const Json error = Refuse(daemon, "recycle");
   CHECK(error["param"] == "decoding");
   CHECK(error["message"] == "'decoding' method 'recycle' is not loaded; loaded: auto, plain, speculative");
-  CHECK(Refuse(daemon, {{"method", "plain"}, {"proposer", "draft_model"}})["param"] == "decoding.proposer");
+  CHECK(Refuse(daemon, {{"method", "speculative"}, {"proposer", "draft_model"}})["param"] ==
+        "decoding.proposer");
 }
 
 }  // namespace reprise
