@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks the decoding code one line at a time, and counts which breakages the tests catch.
 
-    tools/mutants/run.py [--only NAME] [--jobs N]
+    tools/mutants/run.py [--only NAME] [--begin N] [--jobs N]
 
 Works on a copy of the tracked files under build/mutants, so the tree stays as it is. A mutant is caught when the
 tests fail, crash or do not end; one that does not compile is an error of this script. Exit code 1 when any survives.
@@ -47,7 +47,7 @@ MUTANTS = [
            "state->first_block = 0;"),
     Mutant("an unverified draft asks for every row", "engine/batch_builder.cc",
            "const int first_row = last_row_only ? end - 1 : chunk_end - item.num_logit_rows;",
-           "const int first_row = chunk_end - item.num_logit_rows;"),
+           "const int first_row = (last_row_only ? 0 : 0) + chunk_end - item.num_logit_rows;"),
     Mutant("the draft model believes its last token was written", "engine/decoding/draft_model.cc",
            "std::min(num_accepted, num_drafted - 1)", "num_accepted"),
     Mutant("the draft model re-reads nothing after a rejection", "engine/decoding/draft_model.cc",
@@ -146,9 +146,10 @@ def judge(mutant, jobs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="mutants whose name contains this")
+    parser.add_argument("--begin", type=int, default=1, help="number of the first mutant")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if options.only is None or options.only in mutant.name]
+    chosen = [mutant for mutant in MUTANTS[options.begin - 1:] if options.only is None or options.only in mutant.name]
     make_copy()
     build({mutant.tests for mutant in chosen}, options.jobs)
     for name in sorted({mutant.tests for mutant in chosen}):
