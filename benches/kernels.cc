@@ -13,13 +13,17 @@
 #include <utility>
 #include <vector>
 
-#include "base/float_types.h"
 #include "benches/bench_report.h"
+#include "benches/random_weights.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_weight.h"
 
 namespace reprise {
 namespace {
+
+using bench::RandomBlocks;
+using bench::SplitCommas;
+using bench::TypeByName;
 
 struct ModelShape {
   int layers = 30;
@@ -40,54 +44,6 @@ struct Options {
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<std::string> SplitCommas(const std::string& list) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    parts.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
-bool TypeByName(std::string name, WeightType* type) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
-  for (int i = 0; i < kNumWeightTypes; ++i) {
-    *type = static_cast<WeightType>(i);
-    if (GetWeightTypeInfo(*type).name == name) return true;
-  }
-  return false;
-}
-
-// Random codes under scales of an ordinary size: subnormal ones would cost extra.
-std::vector<std::byte> RandomBlocks(WeightType type, std::int64_t elements) {
-  std::vector<std::byte> data(*WeightBytes(type, elements));
-  std::uint64_t state = 88172645463325252ull;
-  for (std::byte& b : data) {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    b = static_cast<std::byte>(state >> 56);
-  }
-  const WeightTypeInfo& info = GetWeightTypeInfo(type);
-  const auto put_scale = [&](std::size_t at) {
-    const std::uint16_t bits = FloatToFp16(0.01f);
-    std::memcpy(data.data() + at, &bits, 2);
-  };
-  for (std::size_t b = 0; b < data.size(); b += info.block_bytes) {
-    if (type == WeightType::kQ6_K) {
-      put_scale(b + 208);
-    } else if (info.block_elements > 1) {
-      put_scale(b);
-      put_scale(b + 2);
-    } else if (info.block_bytes == 4) {
-      const float value = 0.01f;
-      std::memcpy(data.data() + b, &value, 4);
-    } else {
-      data[b + 1] = std::byte{0x3c};  // about 1 in both 16-bit types
-    }
-  }
-  return data;
 }
 
 class MatMulBench {

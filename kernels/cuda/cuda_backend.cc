@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <utility>
@@ -89,6 +90,7 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return name_; }
   int num_threads() const override { return threads_.num_threads(); }
   const GraphCache& graphs() const { return stream_->graphs(); }
+  Stream& stream() { return *stream_; }
 
   Result<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override;
   void Upload(void* destination, const void* host, std::size_t bytes) override {
@@ -213,6 +215,22 @@ Result<std::unique_ptr<Backend>> MakeBackend(const CudaBackendOptions& options) 
 GraphCounts GraphCountsOf(const Backend& backend) {
   const GraphCache& graphs = static_cast<const CudaBackend&>(backend).graphs();
   return {graphs.num_captured(), graphs.num_replayed()};
+}
+
+Result<double> CopyBandwidth(Backend& backend, std::size_t bytes) {
+  constexpr int kCopies = 10;
+  Stream& stream = static_cast<CudaBackend&>(backend).stream();
+  ASSIGN_OR_RETURN(const std::unique_ptr<DeviceMemory> from, backend.Allocate(bytes));
+  ASSIGN_OR_RETURN(const std::unique_ptr<DeviceMemory> to, backend.Allocate(bytes));
+  double seconds = 0.0;
+  for (int round = 0; round < 2; ++round) {  // the first one warms up
+    RETURN_IF_ERROR(stream.Synchronize());
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCopies; ++i) stream.Copy(to->data(), from->data(), bytes);
+    RETURN_IF_ERROR(stream.Synchronize());
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  return 2.0 * static_cast<double>(bytes) * kCopies / seconds;
 }
 
 }  // namespace reprise::cuda

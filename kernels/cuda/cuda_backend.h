@@ -19,4 +19,8 @@ Result<std::unique_ptr<Backend>> MakeBackend(const CudaBackendOptions& options);
 // Of a backend made by MakeBackend.
 GraphCounts GraphCountsOf(const Backend& backend);
 
+// What the device's memory gives: bytes read plus bytes written per second by copies of `bytes` within it.
+// Of a backend made by MakeBackend.
+Result<double> CopyBandwidth(Backend& backend, std::size_t bytes);
+
 }  // namespace reprise::cuda

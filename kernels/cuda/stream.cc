@@ -98,6 +98,11 @@ void Stream::Fill(void* device, int byte, std::size_t bytes) {
   if (!failed()) Latch(cudaMemsetAsync(device, byte, bytes, stream_), "filling memory");
 }
 
+void Stream::Copy(void* target, const void* source, std::size_t bytes) {
+  Flush();
+  if (!failed()) Latch(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, stream_), "a copy");
+}
+
 void* Stream::Allocate(std::size_t bytes) {
   if (failed()) return nullptr;
   void* memory = nullptr;

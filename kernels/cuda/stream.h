@@ -49,6 +49,7 @@ class Stream {
   void Upload(void* device, const void* host, std::size_t bytes);
   void Download(void* host, const void* device, std::size_t bytes);
   void Fill(void* device, int byte, std::size_t bytes);
+  void Copy(void* target, const void* source, std::size_t bytes);
 
   // nullptr when the device is out of memory or failed.
   void* Allocate(std::size_t bytes);

@@ -3,7 +3,7 @@
     python -m reprise_train.generate --url http://127.0.0.1:8000 --prompts prompts.jsonl --out answers.jsonl
 
 Each input line is {"id", "prompt"} or {"id", "turns"} (several turns become one conversation, answered in
-turn). Each output line is {"id", "temperature", "seed", "prompt": [token ids], "answer": [token ids],
+turn). Each output line is {"id", "turn", "temperature", "seed", "prompt": [token ids], "answer": [ids],
 "finish"}: the ids that the target read and wrote, its end token included, so nothing is tokenised twice.
 Temperatures go round: prompt i gets the i-th of the list, modulo its length. A killed run goes on where it
 was when the command is repeated; a line is written whole or not at all.
@@ -64,15 +64,19 @@ class Client:
 
 
 def answer(client: Client, task: Task, max_tokens: int) -> list[dict]:
-    """One record a turn."""
+    """One record a turn, up to the first whose prompt leaves no room for an answer."""
     messages: list[dict] = []
     records = []
     for turn, text in enumerate(task.turns):
         messages.append({"role": "user", "content": text})
-        prompt = client.post("/tokenize", {"messages": messages, "add_generation_prompt": True})["tokens"]
+        tokenized = client.post("/tokenize", {"messages": messages, "add_generation_prompt": True})
+        prompt = tokenized["tokens"]
+        room = tokenized["max_model_len"] - len(prompt)
+        if room < 1:
+            break
         request = {
             "prompt": prompt,
-            "max_tokens": max_tokens,
+            "max_tokens": min(max_tokens, room),
             "temperature": task.temperature,
             "top_p": 1.0,
             "seed": task.seed,
@@ -82,7 +86,8 @@ def answer(client: Client, task: Task, max_tokens: int) -> list[dict]:
         messages.append({"role": "assistant", "content": choice["text"]})
         records.append(
             {
-                "id": task.id if len(task.turns) == 1 else f"{task.id}.{turn}",
+                "id": task.id,
+                "turn": turn,
                 "temperature": task.temperature,
                 "seed": task.seed,
                 "prompt": prompt,
@@ -116,7 +121,7 @@ def answered(path: Path) -> set[str]:
     whole, done = [], set()
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            done.add(json.loads(line)["id"].split(".")[0])
+            done.add(json.loads(line)["id"])
         except (ValueError, KeyError):
             break
         whole.append(line + "\n")
@@ -132,7 +137,7 @@ class Run:
         self._lock = threading.Lock()
         self._started = time.time()
         self._error: TrainError | None = None
-        self.answers = self.tokens = self.skipped = 0
+        self.answers = self.tokens = self.too_long = 0
 
     def work(self, task: Task) -> None:
         if self._error or self.tokens >= self._budget:
@@ -140,11 +145,10 @@ class Run:
         try:
             records = answer(self._client, task, self._max_tokens)
         except TrainError as error:
-            if "model" in str(error) and "context" in str(error):  # a prompt longer than is served
-                self.skipped += 1
-                return
             self._error = error
             return
+        if len(records) < len(task.turns):
+            self.too_long += 1
         with self._lock, open(self._path, "a", encoding="utf-8") as file:
             file.write("".join(json.dumps(record) + "\n" for record in records))
             self.answers += len(records)
@@ -192,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     run = Run(Client(options.url), options.out, options.max_tokens, options.total_tokens)
     run.all([task for task in tasks if task.id not in done], options.streams)
     print(
-        f"{options.out}: {run.answers} answers, {run.tokens} tokens, {run.skipped} prompts too long",
+        f"{options.out}: {run.answers} answers, {run.tokens} tokens, {run.too_long} conversations too long",
         file=sys.stderr,
     )
 

@@ -16,7 +16,7 @@ from reprise_train.loop import LoopSettings
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
-_PATH_FLAGS = ("--base", "--hidden", "--validation", "--out", "--target", "--prompts", "--data", "--draft")
+_PATH_FLAGS = ("--base", "--hidden", "--validation", "--out", "--target", "--start", "--frequencies")
 
 
 def add_loop_flags(parser: argparse.ArgumentParser, lr: float, batch_tokens: int) -> None:

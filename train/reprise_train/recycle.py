@@ -61,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="start as the base's last layers, or afresh",
     )
 
+    add("--start", type=Path, metavar="DIR", help="a trained module to go on from, with its draft vocabulary")
+
     add = parser.add_argument_group("objective").add_argument
     add("--divergence", choices=DIVERGENCES, default="fkl", help="between the base's and the module's tokens")
     add("--jsd-beta", type=float, default=0.5, help="weight of the base's distribution in JSD's mixture")
@@ -95,6 +97,24 @@ def objective_from(options: argparse.Namespace) -> Objective:
     )
 
 
+def first_module(
+    options: argparse.Namespace, base: Base, train: list[HiddenSequence]
+) -> tuple[RecycleModule, torch.Tensor]:
+    """The module before training and the ids that it drafts. Raises UsageError or TrainError."""
+    module = RecycleModule(ModuleConfig(base.config, options.layers, options.unroll))
+    if options.start is not None:
+        trained, draft_ids = load_module(options.start, base)
+        if trained.config.num_layers != options.layers:
+            raise UsageError(
+                f"--layers {options.layers}, but {options.start} has {trained.config.num_layers}"
+            )
+        module.load_state_dict(trained.state_dict())
+        return module, draft_ids
+    if options.init == "base" and not options.resume:
+        start_from_base(module, base, train)
+    return module, draft_vocabulary(options, base, train)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -105,19 +125,15 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
 
     base = load_base(options.base)
-    config = ModuleConfig(base.config, options.layers, options.unroll)
     train, validation = read_sequences(options, base)
-    draft_ids = draft_vocabulary(options, base, train)
+    module, draft_ids = first_module(options, base, train)
     identity = asdict(objective) | {
         "base": base.fingerprint(),
         "layers": options.layers,
         "draft_ids": digest(draft_ids),
-        "init": options.init,
+        "init": options.init if options.start is None else options.start.name,
     }
     settings = loop_settings(options, identity)
-    module = RecycleModule(config)
-    if options.init == "base" and not options.resume:
-        start_from_base(module, base, train)
     bf16 = not options.fp32
     task = RecycleTask(
         module,

@@ -164,6 +164,21 @@ def test_start_from_the_base_beats_a_random_start(data: list[str], tmp_path: Pat
     assert loss["base"] < loss["random"]
 
 
+def test_a_module_goes_on_where_another_run_ended(data: list[str], tmp_path: Path) -> None:
+    recycle.main([*data, "--out", str(tmp_path / "one"), "--steps", "60"])
+    first = Log(tmp_path / "one").read()[-1]
+    start = ["--start", str(tmp_path / "one" / "module"), "--draft-vocab", "20", "--unroll", "2"]
+    recycle.main(
+        [*data, *start, "--out", str(tmp_path / "two"), "--steps", "1", "--lr", "1e-9", "--min-lr", "0"]
+    )
+    second = Log(tmp_path / "two").read()[-1]
+    assert second["agreement_1"] == pytest.approx(first["agreement_1"], abs=0.02)
+    module, ids = load_module(tmp_path / "two" / "module", load_base(tmp_path / "base"))
+    assert len(ids) == 40 and module.config.max_draft_tokens == 2
+    with pytest.raises(UsageError, match="--layers 2"):
+        recycle.main([*data, *start, "--layers", "2", "--out", str(tmp_path / "three"), "--steps", "1"])
+
+
 def test_a_module_of_another_base_is_refused_with_both_fingerprints(data: list[str], tmp_path: Path) -> None:
     recycle.main([*data, "--out", str(tmp_path / "run"), "--steps", "1"])
     write_base(tmp_path / "other", seed=7)

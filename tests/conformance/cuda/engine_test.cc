@@ -10,6 +10,7 @@
 #include "tests/conformance/cuda/cuda_legs.h"
 #include "tests/conformance/decoder/prompt_runner.h"
 #include "tests/unit/engine/engine_fixture.h"
+#include "tests/unit/engine/tiny_family.h"
 
 namespace reprise::test {
 namespace {
@@ -25,13 +26,16 @@ struct LoadedTiny {
     decoder = std::move(Decoder::Load(*checkpoint, config, *backend, config.max_position)).value();
   }
 
-  std::unique_ptr<EngineCore> Engine() {
+  std::unique_ptr<EngineCore> Engine(RecycleModule* module = nullptr) {
+    EngineModels models(*decoder);
+    models.recycle = module;
     EngineOptions options;
     options.kv_cache_bytes = 4 << 20;
     options.max_num_seqs = 8;
-    options.max_num_batched_tokens = 48;
+    options.max_num_batched_tokens = 32;  // bits of a row hold for steps of up to 32
+    options.profile = false;
     options.poison_kv = true;
-    auto core = EngineCore::Create(*backend, EngineModels(*decoder), options);
+    auto core = EngineCore::Create(*backend, models, options);
     INFO(core.status().ToString());
     REQUIRE(core.ok());
     return std::move(core).value();
@@ -93,6 +97,28 @@ TEST_CASE("cuda engine: the reference's tokens, up to near-ties") {
     INFO(name << ": " << different << " of " << kSequences << " sequences differ");
     CHECK(different * 50 <= kSequences);
   }
+}
+
+TEST_CASE("cuda engine: every decoding method gives plain decoding's tokens") {
+  LoadedTiny cuda(MakeCudaLeg(), "smollm2");
+  const std::unique_ptr<RecycleModule> module =
+      MakeModule("tests/data/models/smollm2", *cuda.decoder, *cuda.backend, {});
+  const auto core = cuda.Engine(module.get());
+  std::vector<std::vector<Collected>> results;
+  int accepted = 0;
+  for (DecodingMethod method :
+       {DecodingMethod::kPlain, DecodingMethod::kRecycle, DecodingMethod::kSpeculative}) {
+    const auto requests = Requests(8, 16);
+    for (const auto& request : requests) {
+      request->decoding = method;
+      request->max_draft_tokens = 3;
+    }
+    results.push_back(RunAll(*core, requests));
+    for (const Collected& result : results.back()) accepted += result.stats.num_accepted_draft_tokens;
+    // Steps of up to 32 rows: bits, and with them tokens, are those of plain decoding.
+    for (std::size_t i = 0; i < requests.size(); ++i) CHECK(results.back()[i].tokens == results[0][i].tokens);
+  }
+  CHECK(accepted > 0);
 }
 
 TEST_CASE("cuda engine: like steps are replayed as graphs, with the same tokens") {

@@ -68,8 +68,8 @@ std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vect
   return logits;
 }
 
-std::vector<float> ModelLogits(const std::string& path, Backend& backend,
-                               const std::vector<TokenId>& tokens) {
+std::vector<float> ModelLogits(const std::string& path, Backend& backend, const std::vector<TokenId>& tokens,
+                               int chunk) {
   const auto config = LoadModelConfig(path);
   const auto checkpoint = Checkpoint::Open(path);
   INFO(path << ": " << config.status().ToString() << ", " << checkpoint.status().ToString());
@@ -79,7 +79,7 @@ std::vector<float> ModelLogits(const std::string& path, Backend& backend,
   REQUIRE(decoder.ok());
   const int rows = static_cast<int>(tokens.size());
   REQUIRE((*decoder)->Reserve(rows, rows).ok());
-  return RunPrompt(**decoder, backend, tokens, rows, rows, KvType::kF32);
+  return RunPrompt(**decoder, backend, tokens, rows, chunk > 0 ? chunk : rows, KvType::kF32);
 }
 
 double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {

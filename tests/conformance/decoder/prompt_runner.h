@@ -14,9 +14,10 @@ namespace reprise {
 std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vector<TokenId>& tokens, int rows,
                              int chunk, KvType type);
 
-// Logits of every position of `tokens` by the model at `path`, [tokens, vocabulary]; fails the test that asks
-// when it cannot be loaded.
-std::vector<float> ModelLogits(const std::string& path, Backend& backend, const std::vector<TokenId>& tokens);
+// Logits of every position of `tokens` by the model at `path`, [tokens, vocabulary], computed in chunks of
+// `chunk` tokens or (0) at once; fails the test that asks when the model cannot be loaded.
+std::vector<float> ModelLogits(const std::string& path, Backend& backend, const std::vector<TokenId>& tokens,
+                               int chunk = 0);
 
 // Infinite when one of the two has a NaN. Fails the test that asks when the sizes differ.
 double LargestDifference(const std::vector<float>& a, const std::vector<float>& b);

@@ -74,9 +74,12 @@ TEST_CASE("sliced logits are those of an independent implementation") {
       options.schedule.round_interval = golden["round_interval"].get<int>();
       REQUIRE(SliceModel(options, *legs.back(), nullptr).ok());
       for (const auto& leg : legs) {
-        const double difference = LargestDifference(ModelLogits(options.out, *leg, prompt), expected);
+        const std::vector<float> logits = ModelLogits(options.out, *leg, prompt);
+        const double difference = LargestDifference(logits, expected);
         INFO(name << " on " << leg->name() << ": " << difference);
         CHECK(difference < 2e-3);
+        // The same bits however the prompt is cut.
+        for (const int chunk : {1, 7}) CHECK(ModelLogits(options.out, *leg, prompt, chunk) == logits);
       }
     }
   }

@@ -1,0 +1,161 @@
+// Whole decoding steps on random weights, without an engine: batches of decodes, and one prefill.
+//
+//   bench_steps --device cuda:0 [--shapes 1.3b,8b] [--types bf16,q4_0] [--batches 1,8,64] [--context 512]
+//               [--prefill 2048] [--seconds S]
+//
+// Prints one JSON object a row. On a GPU a row tells the share of the bandwidth that copies reached just
+// before.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benches/bench_report.h"
+#include "benches/random_weights.h"
+#include "benches/step_model.h"
+#include "kernels/backend.h"
+
+#if defined(REPRISE_WITH_CUDA)
+#include "kernels/cuda/cuda_backend.h"
+#endif
+
+namespace reprise::bench {
+namespace {
+
+struct Options {
+  std::string device = "cuda:0";
+  std::vector<std::string> shapes = {"1.3b", "8b"};
+  std::vector<std::string> types = {"bf16", "q4_0"};
+  std::vector<std::string> batches = {"1", "2", "4", "8", "16", "32", "64", "128", "256"};
+  int context = 512;
+  int prefill = 2048;
+  double seconds = 1.0;  // of each row
+};
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Median seconds of a step.
+Result<double> TimeStep(const Options& options, StepModel& model, int sequences, int tokens, int context) {
+  constexpr int kWarmUps = 3;  // until the step is a graph
+  for (int i = 0; i < kWarmUps; ++i) RETURN_IF_ERROR(model.Run(sequences, tokens, context));
+  std::vector<double> seconds;
+  const double end = Now() + options.seconds;
+  while (seconds.size() < 5 || Now() < end) {
+    const double begin = Now();
+    RETURN_IF_ERROR(model.Run(sequences, tokens, context));
+    seconds.push_back(Now() - begin);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
+                   seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+// 0 where nothing is known.
+Result<double> Bandwidth([[maybe_unused]] Backend& backend) {
+#if defined(REPRISE_WITH_CUDA)
+  if (backend.name().starts_with("cuda")) return cuda::CopyBandwidth(backend, std::size_t{2} << 30);
+#endif
+  return 0.0;
+}
+
+struct StepSize {
+  const char* kind;
+  int sequences;
+  int tokens;
+  int context;
+};
+
+Status PrintRow(const Options& options, Backend& backend, StepModel& model, const std::string& shape,
+                const std::string& type, const StepSize& size) {
+  ASSIGN_OR_RETURN(const double bandwidth, Bandwidth(backend));
+  ASSIGN_OR_RETURN(const double seconds, TimeStep(options, model, size.sequences, size.tokens, size.context));
+  const auto bytes =
+      static_cast<double>(model.weight_bytes() + model.KvBytes(size.sequences, size.tokens, size.context));
+  std::printf(
+      "{\"kind\":\"%s\",\"backend\":\"%s\",\"shape\":\"%s\",\"type\":\"%s\",\"sequences\":%d,\"tokens\":%d,"
+      "\"context\":%d,\"ms\":%.4f,\"tokens_per_s\":%.1f,\"weight_bytes\":%zu,\"gb_per_s\":%.1f,"
+      "\"copy_gb_per_s\":%.1f,\"share\":%.3f,\"tflop_per_s\":%.2f,%s}\n",
+      size.kind, std::string(backend.name()).c_str(), shape.c_str(), type.c_str(), size.sequences,
+      size.tokens, size.context, 1e3 * seconds, size.sequences * size.tokens / seconds, model.weight_bytes(),
+      bytes / seconds / 1e9, bandwidth / 1e9, bandwidth > 0 ? bytes / seconds / bandwidth : 0.0,
+      model.Operations(size.sequences, size.tokens) / seconds / 1e12, MachineJson().c_str());
+  std::fflush(stdout);
+  return OkStatus();
+}
+
+Status RunModel(const Options& options, Backend& backend, const std::string& shape_name,
+                const std::string& type_name) {
+  const StepShape* shape = FindStepShape(shape_name);
+  WeightType type;
+  if (shape == nullptr) return InvalidArgument("--shapes: there is no shape '" + shape_name + "'");
+  if (!TypeByName(type_name, &type)) return InvalidArgument("--types: there is no type '" + type_name + "'");
+  int largest = 1;
+  for (const std::string& batch : options.batches) largest = std::max(largest, std::atoi(batch.c_str()));
+  const int tokens = std::max(largest, options.prefill);
+  const int context = std::max(options.context + 1, options.prefill);
+  ASSIGN_OR_RETURN(const std::unique_ptr<StepModel> model,
+                   StepModel::Create(backend, *shape, type, largest, tokens, context));
+  for (const std::string& batch : options.batches) {
+    RETURN_IF_ERROR(PrintRow(options, backend, *model, shape_name, type_name,
+                             {"decode", std::max(1, std::atoi(batch.c_str())), 1, options.context}));
+  }
+  if (options.prefill <= 0) return OkStatus();
+  return PrintRow(options, backend, *model, shape_name, type_name, {"prefill", 1, options.prefill, 0});
+}
+
+Result<std::unique_ptr<Backend>> MakeBackend(const std::string& device) {
+  if (device == "reference") return MakeReferenceBackend();
+  if (device == "cpu") return MakeCpuBackend({});
+  if (device.rfind("cuda:", 0) == 0) {
+    CudaBackendOptions options;
+    options.device = std::atoi(device.c_str() + 5);
+    return MakeCudaBackend(options);
+  }
+  return InvalidArgument("--device is cpu, cuda:N or reference, not '" + device + "'");
+}
+
+Status Main(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i];
+    const std::string value = argv[i + 1];
+    if (flag == "--device") {
+      options.device = value;
+    } else if (flag == "--shapes") {
+      options.shapes = SplitCommas(value);
+    } else if (flag == "--types") {
+      options.types = SplitCommas(value);
+    } else if (flag == "--batches") {
+      options.batches = SplitCommas(value);
+    } else if (flag == "--context") {
+      options.context = std::atoi(value.c_str());
+    } else if (flag == "--prefill") {
+      options.prefill = std::atoi(value.c_str());
+    } else if (flag == "--seconds") {
+      options.seconds = std::atof(value.c_str());
+    } else {
+      return InvalidArgument("unknown flag " + flag);
+    }
+  }
+  if (argc % 2 == 0) return InvalidArgument(std::string(argv[argc - 1]) + " needs a value");
+  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeBackend(options.device));
+  for (const std::string& shape : options.shapes) {
+    for (const std::string& type : options.types) RETURN_IF_ERROR(RunModel(options, *backend, shape, type));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+}  // namespace reprise::bench
+
+int main(int argc, char** argv) {
+  const reprise::Status status = reprise::bench::Main(argc, argv);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "bench_steps: %s\n", status.message().c_str());
+  return 1;
+}
