@@ -13,6 +13,12 @@ namespace {
 
 constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64};
 constexpr int kRepetitions = 3;
+// After that long a large model is measured at fewer sizes, once each.
+constexpr double kUnhurriedSeconds = 0.5;
+
+double SecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 // One sequence of consecutive tokens, each with logits: to the matmuls the same as that many sequences.
 CostCurve Profile(Backend& backend, const ProfiledModel& model,
@@ -27,8 +33,11 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
   const int context_len[] = {0};
   const int block_start[] = {0, static_cast<int>(blocks.size())};
   std::vector<CostCurve::Point> points;
+  const auto start = std::chrono::steady_clock::now();
   for (const int size : kSizes) {
     if (size > most) break;
+    const bool power_of_two = (size & (size - 1)) == 0;
+    if (SecondsSince(start) > kUnhurriedSeconds && !power_of_two) continue;
     const auto n = static_cast<std::size_t>(size);
     const int query_start[] = {0, size};
     const std::span<const int> positions = std::span(ascending).first(n);
@@ -45,7 +54,8 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
       const auto begin = std::chrono::steady_clock::now();
       forward(batch);
       if (!backend.Synchronize().ok()) return {};  // the first real step reports it
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      best = std::min(best, SecondsSince(begin));
+      if (SecondsSince(start) > kUnhurriedSeconds) break;
     }
     points.push_back({size, best});
   }

@@ -2,7 +2,7 @@
 // tiny model with poisoned KV memory, in batches, small pools, chunks, and with every method at once.
 #include "models/draft_config.h"
 #include "tests/unit/engine/engine_fixture.h"
-#include "tests/unit/engine/tiny_family.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
 namespace {
@@ -262,6 +262,34 @@ TEST_CASE("D3: a draft that is the target is always accepted", "[decoding]") {
     CHECK(result.stats.num_accepted_draft_tokens + (stopped ? 4 : 0) >= result.stats.num_draft_tokens);
     CHECK(result.stats.num_draft_tokens > 0);
   }
+}
+
+TEST_CASE("D5: passes a token fall with lenience, to a half for recycling in pairs", "[decoding]") {
+  Family family;
+  const bool seeded = GENERATE(true, false);
+  double last = 2;
+  for (const float lenience : {1.0f, 0.6f, 0.2f, 0.0f}) {
+    std::vector<std::shared_ptr<Request>> requests = Workload();
+    for (auto& request : requests) {
+      request->decoding = DecodingMethod::kRecycle;
+      request->max_draft_tokens = 1;
+      request->lenience = lenience;
+      request->sampling.seeded = seeded;
+      request->stop_token_ids = {};
+      request->max_tokens = 41;  // the first comes with the prompt
+    }
+    EngineOptions options = TestOptions();
+    options.max_num_seqs = 1;  // no prefill takes the room of a draft
+    int passes = 0, tokens = 0;
+    for (const Collected& result : RunAll(*MakeCore(family, options), requests)) {
+      passes += result.stats.num_passes - 1;
+      tokens += result.stats.num_generated_tokens - 1;
+    }
+    const double passes_per_token = static_cast<double>(passes) / tokens;
+    CHECK(passes_per_token < last);
+    last = passes_per_token;
+  }
+  CHECK(last == 0.5);
 }
 
 }  // namespace reprise

@@ -3,7 +3,7 @@
 #include "engine/decoding/recycle.h"
 
 #include "tests/unit/engine/engine_fixture.h"
-#include "tests/unit/engine/tiny_family.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
 namespace {

@@ -115,11 +115,9 @@ inline void AddLayers(TensorFile* file, const std::string& prefix, const ModelCo
   }
 }
 
-inline std::unique_ptr<RecycleModule> MakeModule(const std::string& target_path, const Decoder& target,
-                                                 Backend& backend, const ModuleSpec& spec) {
-  const TempDir dir;
-  const ModelConfig& c = target.config();
-  const auto checkpoint = std::move(Checkpoint::Open(target_path)).value();
+// A module for the target of that checkpoint and configuration, into the directory.
+inline void WriteModule(const std::string& dir, const Checkpoint& checkpoint, const ModelConfig& c,
+                        const ModuleSpec& spec) {
   const std::int64_t d = c.hidden_size;
   std::mt19937 random(7);
   std::normal_distribution<float> normal(0.0f, 0.1f);
@@ -141,17 +139,25 @@ inline std::unique_ptr<RecycleModule> MakeModule(const std::string& target_path,
     return 0.0f;
   });
   AddLayers(&file, "", c, spec.num_layers, spec.kind == ModuleKind::kRandom ? 0.1f : 0.003f, &random);
-  file.Write(dir.path() + "/model.safetensors");
+  file.Write(dir + "/model.safetensors");
   const int draft_vocab = spec.draft_vocab > 0 ? spec.draft_vocab : c.vocab_size;
   if (spec.draft_vocab > 0) {
-    AppendIntegers(dir.path() + "/model.safetensors", "d2t", EveryNth(c.vocab_size, spec.draft_vocab));
+    AppendIntegers(dir + "/model.safetensors", "d2t", EveryNth(c.vocab_size, spec.draft_vocab));
   }
-  dir.Write("config.json",
-            "{\"architectures\":[\"RepriseRecycleModule\"],\"model_type\":\"reprise_recycle\"," +
-                LayerFields(c, spec.num_layers, BaseFingerprint(*checkpoint, c).value()) +
-                ",\"hidden_kind\":\"" + (spec.pre_norm ? "pre_norm" : "post_norm") +
-                "\",\"max_draft_tokens\":2,\"draft_vocab_size\":" + std::to_string(draft_vocab) + "}");
-  auto module = RecycleModule::Load(dir.path(), target, *checkpoint, "tiny", backend, c.max_position);
+  std::ofstream(dir + "/config.json")
+      << ("{\"architectures\":[\"RepriseRecycleModule\"],\"model_type\":\"reprise_recycle\"," +
+          LayerFields(c, spec.num_layers, BaseFingerprint(checkpoint, c).value()) + ",\"hidden_kind\":\"" +
+          (spec.pre_norm ? "pre_norm" : "post_norm") +
+          "\",\"max_draft_tokens\":2,\"draft_vocab_size\":" + std::to_string(draft_vocab) + "}");
+}
+
+inline std::unique_ptr<RecycleModule> MakeModule(const std::string& target_path, const Decoder& target,
+                                                 Backend& backend, const ModuleSpec& spec) {
+  const TempDir dir;
+  const auto checkpoint = std::move(Checkpoint::Open(target_path)).value();
+  WriteModule(dir.path(), *checkpoint, target.config(), spec);
+  auto module =
+      RecycleModule::Load(dir.path(), target, *checkpoint, "tiny", backend, target.config().max_position);
   INFO(module.status().ToString());
   REQUIRE(module.ok());
   return std::move(module).value();
