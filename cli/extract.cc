@@ -147,7 +147,7 @@ Status ExtractAll(std::span<const TokenSequence> sequences, HiddenStates* states
   Progress progress(total);
   for (std::size_t next = 0; next < ids.size();) {
     const auto step = std::span(ids).subspan(next).first(states->Fitting(std::span(ids).subspan(next)));
-    std::span<const float> hidden = states->Compute(step);
+    ASSIGN_OR_RETURN(std::span<const float> hidden, states->Compute(step));
     const std::size_t step_start = next;
     std::size_t tokens = 0;
     for (const auto& sequence : step) tokens += sequence.size();

@@ -58,14 +58,15 @@ std::size_t HiddenStates::Fitting(std::span<const std::span<const TokenId>> sequ
   return count;
 }
 
-std::span<const float> HiddenStates::Compute(std::span<const std::span<const TokenId>> sequences) {
+Result<std::span<const float>> HiddenStates::Compute(std::span<const std::span<const TokenId>> sequences) {
   Step step;
   for (const std::span<const TokenId> sequence : sequences) step.Add(sequence);
   REPRISE_CHECK(static_cast<int>(step.token_ids.size()) <= step_tokens_);
   const ConstMatrixView hidden = decoder_->Forward(step.View(), cache_.layers()).hidden;
   hidden_.resize(static_cast<std::size_t>(hidden.rows) * hidden.columns);
   backend_->Download(hidden_.data(), hidden.data, hidden_.size() * sizeof(float));
-  return hidden_;
+  RETURN_IF_ERROR(backend_->Synchronize());
+  return std::span<const float>(hidden_);
 }
 
 }  // namespace reprise

@@ -209,12 +209,13 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   const BatchView batch = builder_.Build(plan, drafts);
   const TimePoint planned = Clock::now();
   const Decoder::Output output = decoder_.Forward(batch, target_kv_);
+  const bool drawn = device_draws_.Draw(plan, drafts, builder_.logit_row_start(), backend_, output.logits);
   if (Status status = backend_.Synchronize(); !status.ok()) {
     AbortAll(FinishReason::kError, status);
     return status;
   }
   const TimePoint ran = Clock::now();
-  VerifyAll(plan, backend_.ToHost(output.logits));
+  VerifyAll(plan, drawn, drawn ? ConstMatrixView() : backend_.ToHost(output.logits));
   const TimePoint sampled = Clock::now();
   drafting_->Observe({plan, batch, accepted_, output}, drafts, Seconds(planned, ran), Seconds(ran, sampled));
   StepStats stats;
@@ -248,7 +249,7 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   return true;
 }
 
-void EngineCore::VerifyAll(const BatchPlan& plan, ConstMatrixView logits) {
+void EngineCore::VerifyAll(const BatchPlan& plan, bool drawn, ConstMatrixView logits) {
   const std::size_t n = plan.items.size();
   generated_.resize(std::max(generated_.size(), n));
   item_status_.assign(n, OkStatus());
@@ -267,9 +268,14 @@ void EngineCore::VerifyAll(const BatchPlan& plan, ConstMatrixView logits) {
       // The last ones; of an unverified draft only the very last may be there.
       const int rows =
           std::min(1 + static_cast<int>(drafts_[i].tokens.size()), row_start[i + 1] - row_start[i]);
-      const ConstMatrixView own{logits.row(row_start[i + 1] - rows), rows, logits.columns, logits.stride};
-      item_status_[i] = verifiers_[static_cast<std::size_t>(thread)].Verify(*item.sequence, drafts_[i], own,
-                                                                            live.penalties, &generated_[i]);
+      if (drawn) {
+        item_status_[i] =
+            device_draws_.Accept(*item.sequence, drafts_[i], row_start[i + 1] - rows, &generated_[i]);
+      } else {
+        const ConstMatrixView own{logits.row(row_start[i + 1] - rows), rows, logits.columns, logits.stride};
+        item_status_[i] = verifiers_[static_cast<std::size_t>(thread)].Verify(*item.sequence, drafts_[i], own,
+                                                                              live.penalties, &generated_[i]);
+      }
       // A failed item ends right after the commit; until then any token keeps the bookkeeping consistent.
       if (!item_status_[i].ok()) generated_[i].assign(1, GeneratedToken{});
       for (const GeneratedToken& token : generated_[i]) accepted_[i].tokens.push_back(token.token);

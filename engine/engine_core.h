@@ -10,6 +10,7 @@
 #include "engine/batch_builder.h"
 #include "engine/decoding/drafting.h"
 #include "engine/decoding/verifier.h"
+#include "engine/device_draws.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/logits_processor.h"
@@ -66,7 +67,8 @@ class EngineCore {
              const EngineInfo& info, bool profile);
 
   void BeginItems(const BatchPlan& plan, TimePoint now);
-  void VerifyAll(const BatchPlan& plan, ConstMatrixView logits);
+  // `logits` on the host, unless the tokens have been drawn on the device.
+  void VerifyAll(const BatchPlan& plan, bool drawn, ConstMatrixView logits);
   void CollectPromptLogprobs(const ScheduledSequence& item, ConstMatrixView logits, int first_row,
                              Live& live);
   // Commits, and hands each stream its tokens; nobody is told yet.
@@ -86,6 +88,7 @@ class EngineCore {
   BatchBuilder builder_;
   std::unique_ptr<Drafting> drafting_;
   std::vector<Verifier> verifiers_;  // one per host thread
+  DeviceDraws device_draws_;
 
   std::unordered_map<RequestId, Live> live_;
   std::multimap<TimePoint, RequestId> deadlines_;

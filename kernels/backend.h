@@ -209,6 +209,14 @@ struct AttentionArgs {
   int sliding_window = 0;  // > 0: a token sees the last `sliding_window` positions, itself included
 };
 
+// How to draw a token from one row of logits: the argmax of logit * inverse_temperature + Gumbel noise, or,
+// at inverse_temperature 0, of the logits. Ties go to the lower token.
+struct DrawSpec {
+  std::uint64_t noise_stream = 0;  // base/noise.h
+  float inverse_temperature = 0.0f;
+  std::uint32_t unused = 0;  // no padding: a GPU gets this byte by byte
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -242,6 +250,9 @@ class Backend {
   // out[i] += x[rows[i]] (learned positions).
   virtual void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
   virtual void MatMul(const MatMulArgs& args) = 0;
+  // Draws a token for each row, -1 where no logit is finite; they are there after Synchronize. False, and
+  // nothing done, where the host is the place to draw.
+  virtual bool DrawRows(ConstMatrixView, std::span<const DrawSpec>, std::span<TokenId>) { return false; }
   virtual void RopeAndStoreKv(const RopeAndStoreKvArgs& args) = 0;
   virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;
   virtual void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) = 0;

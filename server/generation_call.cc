@@ -89,6 +89,17 @@ void GenerationCall::EndChoice(Choice* choice, const TokenBatch& batch) {
   --num_live_;
   if (!choice->closed()) CloseAtEnd(choice, batch);
   plan_.metrics->EndCall(choice->stream->request().id, choice->finish_reason);
+  if (finished()) FailIfTimedOutEmpty();
+}
+
+void GenerationCall::FailIfTimedOutEmpty() {
+  const bool empty = std::ranges::all_of(choices_, [](const Choice& choice) {
+    return choice.finish_reason == FinishReason::kTimeout && choice.num_tokens == 0;
+  });
+  if (!empty || !status_.ok()) return;
+  status_ = Status(StatusCode::kDeadlineExceeded,
+                   "the time of 'timeout_s' was up before a token had been generated", "timeout_s");
+  for (Choice& choice : choices_) TakeDelta(&choice);
 }
 
 void GenerationCall::CloseAtEnd(Choice* choice, const TokenBatch& batch) {
@@ -111,13 +122,16 @@ void GenerationCall::Close(Choice* choice, FinishReason reason) {
   choice->delta.finish_reason = reason;
 }
 
+ChoiceDelta GenerationCall::TakeDelta(Choice* choice) {
+  ChoiceDelta delta = std::exchange(choice->delta, ChoiceDelta());
+  choice->delta.index = delta.index;
+  return delta;
+}
+
 std::vector<ChoiceDelta> GenerationCall::TakeDeltas() {
   std::vector<ChoiceDelta> deltas;
   for (Choice& choice : choices_) {
-    if (choice.delta.empty()) continue;
-    const int index = choice.delta.index;
-    deltas.push_back(std::exchange(choice.delta, ChoiceDelta()));
-    choice.delta.index = index;
+    if (!choice.delta.empty()) deltas.push_back(TakeDelta(&choice));
   }
   return deltas;
 }

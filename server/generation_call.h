@@ -78,7 +78,8 @@ class GenerationCall {
   bool HasDeltas() const;
   // Every choice has ended in the engine too: usage and metrics are final.
   bool finished() const { return num_live_ == 0; }
-  // Not OK when the engine failed a choice.
+  // Not OK when the engine failed a choice; DEADLINE_EXCEEDED when the time was up before any choice had a
+  // token.
   const Status& status() const { return status_; }
   int num_choices() const { return static_cast<int>(choices_.size()); }
   Usage usage() const;
@@ -108,7 +109,10 @@ class GenerationCall {
   void EndChoice(Choice* choice, const TokenBatch& batch);
   // The engine's end is the client's: nothing ended the choice before.
   void CloseAtEnd(Choice* choice, const TokenBatch& batch);
+  // Nothing to show but that the time was up: an error rather than an empty reply.
+  void FailIfTimedOutEmpty();
   void Close(Choice* choice, FinishReason reason);
+  static ChoiceDelta TakeDelta(Choice* choice);
 
   const CallPlan plan_;
   std::vector<Choice> choices_;

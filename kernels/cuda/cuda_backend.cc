@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_weight.h"
+#include "kernels/cuda/draw.h"
 #include "kernels/cuda/kv_cache.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/prologue.h"
@@ -85,7 +86,8 @@ class CudaBackend final : public Backend {
         threads_(num_threads),
         matmul_(*stream_),
         partials_(*stream_),
-        read_rows_(*stream_) {}
+        read_rows_(*stream_),
+        drawn_(*stream_) {}
 
   std::string_view name() const override { return name_; }
   int num_threads() const override { return threads_.num_threads(); }
@@ -125,6 +127,12 @@ class CudaBackend final : public Backend {
     cuda::AddRows(*stream_, x, stream_->Stage(rows), out);
   }
   void MatMul(const MatMulArgs& args) override { matmul_.Run(args); }
+  bool DrawRows(ConstMatrixView logits, std::span<const DrawSpec> draws, std::span<TokenId> tokens) override {
+    auto* drawn = static_cast<TokenId*>(drawn_.Reserve(tokens.size_bytes()));
+    DrawTokens(*stream_, logits, stream_->Stage(draws), drawn);
+    stream_->Download(tokens.data(), drawn, tokens.size_bytes());
+    return true;
+  }
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
     const int* positions = positions_.Stage(*stream_, args.batch->positions);
@@ -157,6 +165,7 @@ class CudaBackend final : public Backend {
   CudaMatMul matmul_;
   DeviceBuffer partials_;  // of attention
   DeviceBuffer read_rows_;
+  DeviceBuffer drawn_;  // tokens
   StepArray positions_, slots_;
   HostRows host_rows_;
 };

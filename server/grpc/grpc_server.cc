@@ -1,7 +1,6 @@
 #include "server/grpc/grpc_server.h"
 
 #include <grpc/grpc.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -15,6 +14,7 @@
 #include "reprise/v1/generation.grpc.pb.h"
 #include "server/grpc/call_context.h"
 #include "server/grpc/call_reactors.h"
+#include "server/grpc/reflection.h"
 #include "server/version.h"
 
 namespace reprise {
@@ -157,14 +157,13 @@ class GenerationService final : public v1::Generation::CallbackService {
 class GrpcServer::Impl {
  public:
   Impl(Service* service, const ApiKeys* keys, Executor executor)
-      : generation_(service, keys, std::move(executor)) {}
+      : generation_(service, keys, std::move(executor)),
+        reflection_(keys,
+                    {kServiceName, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}) {}
 
   Status Start(const ServerOptions& options) {
-    static std::once_flag plugins;
-    std::call_once(plugins, [] {
-      grpc::EnableDefaultHealthCheckService(true);
-      grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    });
+    static std::once_flag health;
+    std::call_once(health, [] { grpc::EnableDefaultHealthCheckService(true); });
     const std::string host = options.grpc_host.empty() ? options.host : options.grpc_host;
     const std::string wanted = host + ":" + std::to_string(options.grpc_port);
     grpc::ServerBuilder builder;
@@ -173,6 +172,7 @@ class GrpcServer::Impl {
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.limits.max_body_bytes));
     builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&generation_);
+    builder.RegisterService(&reflection_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       server_.reset();
@@ -204,6 +204,7 @@ class GrpcServer::Impl {
 
  private:
   GenerationService generation_;
+  ReflectionService reflection_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   int port_ = 0;

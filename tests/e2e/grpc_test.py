@@ -15,8 +15,17 @@ PROMPT = "the king and the queen"
 SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse{status: SERVING}
 
 
+LIST_SERVICES = b"\x3a\x01*"  # grpc.reflection.v1alpha.ServerReflectionRequest{list_services: "*"}
+
+
 def raw_bytes(message):
     return message
+
+
+def reflect(channel, *requests, metadata=()):
+    """The replies of server reflection."""
+    info = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", raw_bytes, raw_bytes)
+    return list(info(iter(requests), metadata=metadata))
 
 
 class Grpc(harness.DaemonTest):
@@ -82,13 +91,16 @@ class Grpc(harness.DaemonTest):
         name = b"reprise.v1.Generation"
         self.assertEqual(check(b"\x0a" + bytes([len(name)]) + name), SERVING)
 
-    def test_reflection_lists_the_services(self):
-        list_services = b"\x3a\x01*"  # ServerReflectionRequest{list_services: "*"}
-        info = self.channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                                          raw_bytes, raw_bytes)
-        reply = next(iter(info(iter([list_services]))))
-        self.assertIn(b"reprise.v1.Generation", reply)
-        self.assertIn(b"grpc.health.v1.Health", reply)
+    def test_reflection_lists_the_services_and_describes_them(self):
+        symbol = b"reprise.v1.Generation"
+        describe = b"\x22" + bytes([len(symbol)]) + symbol  # file_containing_symbol
+        unknown = b"\x22\x01x"
+        services, files, error = reflect(self.channel, LIST_SERVICES, describe, unknown)
+        self.assertIn(symbol, services)
+        self.assertIn(b"grpc.health.v1.Health", services)
+        self.assertIn(b"ServerInfoResponse", files)
+        self.assertIn(b"google/protobuf/struct.proto", files)
+        self.assertIn(b"'x' is not known here", error)
 
 
 class Keys(harness.DaemonTest):
@@ -108,6 +120,10 @@ class Keys(harness.DaemonTest):
                     stub.ListModels(pb.ListModelsRequest(), metadata=metadata)
                 self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
             stub.ListModels(pb.ListModelsRequest(), metadata=(("authorization", "Bearer secret"),))
+            with self.assertRaises(grpc.RpcError) as caught:
+                reflect(channel, LIST_SERVICES)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+            self.assertTrue(reflect(channel, LIST_SERVICES, metadata=(("authorization", "Bearer secret"),)))
             health = channel.unary_unary("/grpc.health.v1.Health/Check", raw_bytes, raw_bytes)
             self.assertEqual(health(b""), SERVING)
 

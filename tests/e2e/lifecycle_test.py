@@ -5,7 +5,7 @@ import threading
 import unittest
 
 import harness
-from daemon import Daemon
+from daemon import Daemon, wait_until
 
 LONG = {"prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True, "temperature": 0}
 
@@ -52,6 +52,22 @@ class Lifecycle(unittest.TestCase):
             client.join()
         self.assertEqual(texts, [expected] * len(texts))
         self.assert_ends(daemon)
+
+    def test_a_step_without_an_end_turns_health_red_and_back_while_it_lives(self):
+        # One step of a hundred tokens on the scalar reference takes far longer than the stall timeout.
+        daemon = self.start("--device", "reference", "--stall-timeout", "20ms", "--max-num-batched-tokens", 128)
+        body = {"prompt": [5] * 100, "max_tokens": 2, "ignore_eos": True}
+        replies = []
+        client = threading.Thread(target=lambda: replies.append(daemon.post("/v1/completions", body)))
+        client.start()
+        self.assertTrue(wait_until(lambda: daemon.get("/health")[0] == 503))
+        self.assertEqual(daemon.get("/live")[0], 200)
+        daemon.wait_for_log("stalled")
+        client.join()
+        self.assertEqual(replies[0][0], 200, replies)
+        self.assertTrue(wait_until(lambda: daemon.get("/health")[0] == 200))
+        self.assertEqual(daemon.stop(), 0)
+        harness.check_clean(self, daemon)
 
     def test_drain_timeout_aborts_what_is_left(self):
         daemon = self.start("--drain-timeout", "0s")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,11 +26,12 @@ from reprise_train import checkpoint
 from reprise_train.base_model import Base, load_base
 from reprise_train.cli import exit_on_error
 from reprise_train.distil_card import draft_card
-from reprise_train.distil_sweep import sweep
+from reprise_train.distil_sweep import SweepResult, sweep
 from reprise_train.distil_task import DistilTask, Objective, Patience
 from reprise_train.divergence import DIVERGENCES
 from reprise_train.draft_model import Draft, export_draft, load_draft
 from reprise_train.errors import UsageError
+from reprise_train.hidden_data import HiddenSequence
 from reprise_train.loop import Loop, run_or_exit
 from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
 from reprise_train.report import show_progress
@@ -103,33 +104,37 @@ def size_ratio(draft: Draft, target: Base, draft_vocab: int) -> float:
     return (draft.num_parameters() + head * draft_vocab / target.config.vocab_size) / (layers + head)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = build_parser().parse_args(arguments)
-    checkpoint.check_resume(options.out, options.resume)
-    objective = objective_from(options)
-    device = pick_device(options)
-    target = load_base(options.target)
-    train, validation_data = read_sequences(options, target)
-    draft_ids = draft_vocabulary(options, target, train)
-    head = SharedHead(target, draft_ids, device, bf16=not options.fp32)
-    validation = Validation(validation_data, head, device)
-    measure = "agreement_1" if options.decode == "greedy" else "acceptance_1"
+@dataclass(frozen=True)
+class Setup:
+    """What every trial and the run itself share."""
 
-    def make_task(divergence: str) -> DistilTask:
+    options: argparse.Namespace
+    objective: Objective
+    target: Base
+    head: SharedHead
+    train: list[HiddenSequence]
+    validation: Validation
+
+    @property
+    def measure(self) -> str:
+        """The figure that early stop and sweep look at."""
+        return "agreement_1" if self.options.decode == "greedy" else "acceptance_1"
+
+    def task(self, divergence: str) -> DistilTask:
+        """A draft at its start, to be trained by `divergence`."""
+        options = self.options
         torch.manual_seed(options.seed)
-        draft = Draft(target, options.layers)
+        draft = Draft(self.target, options.layers)
         if options.init == "target":
-            draft.start_from(target)
+            draft.start_from(self.target)
         return DistilTask(
             draft,
-            target,
-            head,
-            train,
-            validation,
-            replace(objective, divergence=divergence),
-            Patience(measure, options.patience),
+            self.target,
+            self.head,
+            self.train,
+            self.validation,
+            replace(self.objective, divergence=divergence),
+            Patience(self.measure, options.patience),
             options.batch_tokens,
             options.seed,
             not options.fp32,
@@ -138,51 +143,76 @@ def main(arguments: list[str] | None = None) -> None:
             options.weight_decay,
         )
 
-    task = make_task(objective.divergence)
-    identity = asdict(objective) | {
-        "base": target.fingerprint(),
-        "layers": options.layers,
-        "draft_ids": digest(draft_ids),
-        "init": options.init,
-        "sweep": options.sweep,
-    }
-    loop = Loop(task, loop_settings(options, identity), options.out)
-    if options.resume:
-        saved = checkpoint.load(options.out)["settings"]
-        if options.sweep:
-            identity["divergence"] = saved.get("divergence", objective.divergence)
+    def trials(self) -> list[SweepResult]:
+        """Each divergence tried for --sweep steps, the best first."""
+        options = self.options
+        cost = options.cost
+        if cost is None:
+            cost = size_ratio(Draft(self.target, options.layers), self.target, len(self.head.draft_ids))
+        return sweep(self.task, options.sweep, options.lr, cost, self.measure)
+
+    def identity(self, divergence: str) -> dict:
+        """What a resumed run must agree on."""
+        return asdict(self.objective) | {
+            "divergence": divergence,
+            "base": self.target.fingerprint(),
+            "layers": self.options.layers,
+            "draft_ids": digest(self.head.draft_ids),
+            "init": self.options.init,
+            "sweep": self.options.sweep,
+        }
+
+
+def read_setup(options: argparse.Namespace) -> Setup:
+    """Raises UsageError or TrainError."""
+    objective, device = objective_from(options), pick_device(options)
+    target = load_base(options.target)
+    train, held_out = read_sequences(options, target)
+    head = SharedHead(target, draft_vocabulary(options, target, train), device, bf16=not options.fp32)
+    return Setup(options, objective, target, head, train, Validation(held_out, head, device))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses, trains, exports. Raises UsageError or TrainError; exits with 130 if a signal stops the run."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = build_parser().parse_args(arguments)
+    checkpoint.check_resume(options.out, options.resume)
+    setup = read_setup(options)
+    loop_settings(options, {})  # refuses impossible flags before the sweep
+    divergence, trials = options.divergence, []
+    if options.resume and options.sweep:
+        divergence = checkpoint.load(options.out)["settings"].get("divergence", divergence)
     elif options.sweep:
-        cost = options.cost or size_ratio(task.model, target, len(draft_ids))
-        results = sweep(make_task, options.sweep, options.lr, cost, measure)
-        identity["divergence"] = results[0].divergence
-    if options.sweep:
-        task = make_task(identity["divergence"])
-        loop = Loop(task, loop_settings(options, identity), options.out)
+        trials = setup.trials()
+        divergence = trials[0].divergence
+
+    task = setup.task(divergence)
+    loop = Loop(task, loop_settings(options, setup.identity(divergence)), options.out)
     if options.resume:
         loop.resume()
     loop.begin(
         resumed=options.resume,
         parameters=task.model.num_parameters(),
-        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in train),
+        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in setup.train),
     )
-    if options.sweep and not options.resume:
-        loop.log.add("sweep", step=0, cost=round(cost, 4), trials=[asdict(result) for result in results])
+    if trials:
+        loop.log.add("sweep", step=0, trials=[asdict(trial) for trial in trials])
     run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
-    finish(loop, target, head, validation, shown_command(_PROGRAM, arguments))
+    finish(loop, setup, shown_command(_PROGRAM, arguments))
 
 
-def finish(loop: Loop, target: Base, head: SharedHead, validation: Validation, command: str) -> None:
+def finish(loop: Loop, setup: Setup, command: str) -> None:
     """Exports the draft, measures what was exported, writes its card."""
     folder = loop.folder / "draft"
-    task = loop.task
-    export_draft(task.model, target, head.draft_ids, folder, card="")
+    task, target, draft_ids = loop.task, setup.target, setup.head.draft_ids
+    export_draft(task.model, target, draft_ids, folder, card="")
     exported, _ = load_draft(folder, target)
     task.model.load_state_dict(exported.state_dict())
-    result = validation.measure(task.chain, depth=1)
+    result = setup.validation.measure(task.chain, depth=1)
     figures = result.to_dict()
     loop.log.add("end", step=loop.position.step, tokens=loop.position.tokens, **figures)
-    card = draft_card(target, task.model, len(head.draft_ids), loop, result, command)
-    export_draft(task.model, target, head.draft_ids, folder, card)
+    card = draft_card(target, task.model, len(draft_ids), loop, result, command)
+    export_draft(task.model, target, draft_ids, folder, card)
     show_progress(
         f"{folder}: greedy agreement {figures['agreement_1']:.3f}, acceptance {figures['acceptance_1']:.3f}"
     )

@@ -103,7 +103,7 @@ class Loop:
         """Writes the checkpoint and the plot."""
         task = self.task
         checkpoint.save(self.folder, self.settings.identity, self.position, task.model, task.optimisers)
-        write_plot(self.folder / PLOT_NAME, self.log.read())
+        write_plot(self.folder / PLOT_NAME, self.log.read(), "Divergence")
 
     def evaluate(self) -> dict:
         """Measures and logs."""

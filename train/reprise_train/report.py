@@ -57,7 +57,7 @@ def show_progress(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def write_plot(path: Path, records: list[dict]) -> None:
+def write_plot(path: Path, records: list[dict], quantity: str = "Cross-entropy") -> None:
     """An SVG of training loss (smoothed) and held-out loss (dots) over tokens; no file when there is none."""
     train = _smooth([(r["tokens"], r["loss"]) for r in records if r["kind"] == "step"], 0.9)
     held_out = [(r["tokens"], r["loss"]) for r in records if r["kind"] == "eval"]
@@ -84,7 +84,7 @@ def write_plot(path: Path, records: list[dict]) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
         ' font-family="sans-serif" font-size="12" fill="#333">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="{left}" y="18">Cross-entropy, nats a token: <tspan fill="#7a9cc6">training</tspan>,'
+        f'<text x="{left}" y="18">{quantity}, nats a token: <tspan fill="#7a9cc6">training</tspan>,'
         ' <tspan fill="#b5432a">held out</tspan></text>',
     ]
     for tick in range(6):

@@ -10,12 +10,13 @@ import pytest
 import torch
 from tiny_base import CONFIG, END, write_base, write_hidden
 
-from reprise_train import distil
+from reprise_train import checkpoint, distil
 from reprise_train.base_model import load_base
 from reprise_train.distil_task import DistilTask, Objective, Patience
 from reprise_train.draft_model import Draft, export_draft, load_draft
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.hidden_data import load_hidden
+from reprise_train.loop import Loop
 from reprise_train.report import Log
 from reprise_train.sampler import DraftSampler
 from reprise_train.shared_head import SharedHead
@@ -191,6 +192,29 @@ def test_the_sweep_tries_all_and_the_run_takes_the_best(data: list[str], tmp_pat
     assert sorted(trial["divergence"] for trial in trials) == ["fkl", "jsd", "rkl", "tvd"]
     assert trials[0]["speedup"] == max(trial["speedup"] for trial in trials)
     assert records[0]["divergence"] == trials[0]["divergence"]
+
+
+def test_resumed_run_equals_uninterrupted_run(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [*data, *"--steps 16 --on-policy 0.5 --sft-steps 3 --sweep 4".split()]
+    distil.main([*flags, "--out", str(tmp_path / "whole")])
+    cut = [*flags, "--out", str(tmp_path / "cut"), "--checkpoint-minutes", "0"]
+    step = Loop._step
+
+    def dying(loop: Loop, lr: float) -> tuple[float, float]:
+        if loop.position.step == 9:
+            raise KeyboardInterrupt
+        return step(loop, lr)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Loop, "_step", dying)
+        distil.main(cut)
+    distil.main([*cut, "--resume"])
+    whole, resumed = checkpoint.load(tmp_path / "whole"), checkpoint.load(tmp_path / "cut")
+    assert resumed["position"]["step"] == whole["position"]["step"] == 16
+    for name, weight in whole["model"].items():
+        assert torch.equal(weight, resumed["model"][name]), name
 
 
 def test_early_stop_when_acceptance_no_longer_grows(data: list[str], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@
 #include "tests/conformance/cuda/cuda_legs.h"
 #include "tests/conformance/decoder/prompt_runner.h"
 #include "tests/unit/engine/engine_fixture.h"
-#include "tests/unit/engine/tiny_family.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise::test {
 namespace {
@@ -49,6 +49,7 @@ std::vector<std::shared_ptr<Request>> Requests(int count, int max_tokens) {
     const float temperature = i % 2 == 0 ? 0.0f : 0.8f;
     requests.push_back(
         MakeTestRequest(i + 1, RandomPrompt(random, 3 + i * 7 % 60), max_tokens, temperature, 100 + i));
+    if (i % 8 == 5) requests.back()->sampling.top_k = 20;  // steps with such a request are drawn on the host
   }
   return requests;
 }

@@ -13,7 +13,8 @@ TEST_CASE("The counters agree with the replies", "[metrics]") {
   int prompt_tokens = 0, completion_tokens = 0;
   for (int i = 0; i < 3; ++i) {
     const auto reply = nlohmann::json::parse(
-        Post(daemon.port(), "/v1/completions", R"({"prompt":"the sea","max_tokens":7,"ignore_eos":true,"decoding":"plain"})")
+        Post(daemon.port(), "/v1/completions",
+             R"({"prompt":"the sea","max_tokens":7,"ignore_eos":true,"decoding":"plain"})")
             .body);
     prompt_tokens += reply["usage"]["prompt_tokens"].get<int>();
     completion_tokens += reply["usage"]["completion_tokens"].get<int>();

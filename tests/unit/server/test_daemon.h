@@ -12,7 +12,7 @@
 #include "kernels/backend.h"
 #include "models/model.h"
 #include "server/server.h"
-#include "tests/unit/engine/tiny_family.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
 

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <limits>
 #include <memory>
 #include <string>
@@ -210,6 +211,22 @@ TEST_CASE("A deadline or a cancellation ends the request", "[grpc]") {
   CHECK(MetricValue(metrics,
                     R"(vllm:request_success_total{model_name="tiny",engine="0",finished_reason="abort"})") ==
         disconnects());
+}
+
+TEST_CASE("timeout_s without a token is DEADLINE_EXCEEDED", "[grpc]") {
+  TestDaemon daemon;
+  daemon.engine->SetStalledForTest(true);
+  auto status = std::async(std::launch::async, [&] {
+    v1::GenerateRequest request = GenerateOf("a", 5);
+    request.mutable_options()->set_timeout_s(0.05);
+    v1::CompleteResponse response;
+    grpc::ClientContext context;
+    return Stub(daemon)->Complete(&context, request, &response);
+  });
+  REQUIRE(Eventually([&] { return !daemon.engine->state().idle; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  daemon.engine->SetStalledForTest(false);
+  CHECK(status.get().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
 TEST_CASE("Two hundred streams cancelled at once", "[grpc]") {

@@ -250,14 +250,38 @@ TEST_CASE("Usage and metrics end a stream that asks for them", "[completions]") 
 
 TEST_CASE("A request that takes too long ends as timeout, with what it has", "[completions]") {
   TestDaemon daemon;
-  daemon.engine->SetStalledForTest(true);
   HttpClient client(daemon.port());
-  client.Send(FormatRequest("POST", kPath, R"({"prompt":"a","max_tokens":100,"timeout_s":0.05})"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  // Work for far longer than it takes to stall the engine after the first token.
+  client.Send(FormatRequest(
+      "POST", kPath,
+      R"({"prompt":"a","max_tokens":120,"n":128,"ignore_eos":true,"timeout_s":1.5,"stream":true})"));
+  REQUIRE(client.ReadUntil("\"text\"").size() > 0);
+  daemon.engine->SetStalledForTest(true);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1600));
   daemon.engine->SetStalledForTest(false);
-  const HttpReply reply = client.Read();
-  CHECK(reply.status == 200);
-  CHECK(Json::parse(reply.body)["choices"][0]["finish_reason"] == "timeout");
+  CHECK(client.ReadUntil("\"finish_reason\":\"timeout\"").size() > 0);
+  CHECK(client.ReadUntil("[DONE]").find("\"error\"") == std::string::npos);
+}
+
+TEST_CASE("A time that is up before there is a token is an error", "[completions]") {
+  for (const bool stream : {false, true}) {
+    TestDaemon daemon;
+    daemon.engine->SetStalledForTest(true);
+    HttpClient client(daemon.port());
+    const Json body = {{"prompt", "a"}, {"n", 2}, {"timeout_s", 0.05}, {"stream", stream}};
+    client.Send(FormatRequest("POST", kPath, body.dump()));
+    REQUIRE(Eventually([&] { return !daemon.engine->state().idle; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    daemon.engine->SetStalledForTest(false);
+    const HttpReply reply = client.Read();
+    CHECK(reply.status == (stream ? 200 : 408));  // a stream has begun with its headers
+    const Json error = Json::parse(stream ? SseEvents(reply.body).front() : reply.body)["error"];
+    CHECK(error["code"] == "timeout");
+    CHECK(error["param"] == "timeout_s");
+    CHECK(MetricValue(
+              Get(daemon.port(), "/metrics").body,
+              R"(vllm:request_success_total{model_name="tiny",engine="0",finished_reason="timeout"})") == 2);
+  }
 }
 
 TEST_CASE("A prompt seen before comes from the cache", "[completions]") {

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# On a GPU machine, in a folder that package.sh made: is the CUDA backend right? Every op against exact sums and
+# the reference, whole models against golden logits and the reference's tokens, every decoding method against
+# plain decoding, and compute-sanitizer's four tools over the ops. Under ten minutes; one JSON row a check, in
+# $OUT/check.jsonl. Exits 1 if any fails.
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+rows=$out/check.jsonl
+: >"$rows"
+failed=0
+
+# check NAME LIMIT_SECONDS COMMAND...
+check() {
+  local name=$1 limit=$2 begin=$SECONDS code=0
+  shift 2
+  timeout "$limit" "$@" >"$out/$name.log" 2>&1 || code=$?
+  [[ $code == 0 ]] || { failed=1; tail -40 "$out/$name.log"; }
+  row "$rows" check "$name" passed "$([[ $code == 0 ]] && echo true || echo false)" exit_code "$code" \
+    seconds $((SECONDS - begin)) commit "$(cat commit)"
+}
+
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
+check ops 120 bin/cuda_ops_test
+check engine 120 bin/cuda_engine_test
+if command -v compute-sanitizer >/dev/null; then
+  # The ops test reaches every kernel; long attention schedules add time, not code.
+  for tool in memcheck racecheck initcheck synccheck; do
+    check "$tool" 100 compute-sanitizer --tool "$tool" --error-exitcode 9 bin/cuda_ops_test "~chunks*" "~attention is*"
+  done
+else
+  row "$rows" check compute-sanitizer passed skipped
+fi
+exit "$failed"
