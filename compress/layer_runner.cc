@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <numeric>
 #include <string>
 
@@ -29,6 +30,13 @@ MatrixView Rows(float* data, int rows, int columns) {
 
 const float* DataOrNull(const std::vector<float>& values) {
   return values.empty() ? nullptr : values.data();
+}
+
+// Biases one after another; empty when there are none.
+std::vector<float> StackedBias(std::initializer_list<const Linear*> parts) {
+  std::vector<float> bias;
+  for (const Linear* part : parts) bias.insert(bias.end(), part->bias.begin(), part->bias.end());
+  return bias;
 }
 
 Prologue ActivationPrologue(Activation activation) {
@@ -96,12 +104,6 @@ Result<std::unique_ptr<Weight>> LayerRunner::Pack(const Matrix& matrix) {
   return backend_.Pack({&source, 1});
 }
 
-Status LayerRunner::SetBias(std::initializer_list<const Linear*> parts, std::vector<float>* bias) {
-  bias->clear();
-  for (const Linear* part : parts) bias->insert(bias->end(), part->bias.begin(), part->bias.end());
-  return OkStatus();
-}
-
 Status LayerRunner::SetBasis(const KeptBasis& basis) {
   kept_ = basis.kept;
   const Matrix columns = basis.rotation->FirstColumns(basis.kept);
@@ -117,8 +119,8 @@ Status LayerRunner::SetAttention(const KeptBasis& basis, std::span<const StoredM
   for (const StoredMatrix& matrix : qkv) sources.push_back(matrix.source());
   ASSIGN_OR_RETURN(qkv_, backend_.Pack(sources));
   ASSIGN_OR_RETURN(output_, Pack(layer.output.weight));
-  RETURN_IF_ERROR(SetBias({&layer.query, &layer.key, &layer.value}, &qkv_bias_));
-  RETURN_IF_ERROR(SetBias({&layer.output}, &output_bias_));
+  qkv_bias_ = StackedBias({&layer.query, &layer.key, &layer.value});
+  output_bias_ = StackedBias({&layer.output});
   query_norm_ = layer.query_norm;
   key_norm_ = layer.key_norm;
   return OkStatus();
@@ -131,8 +133,8 @@ Status LayerRunner::SetMlp(const KeptBasis& basis, std::span<const StoredMatrix>
   for (const StoredMatrix& matrix : gate_up) sources.push_back(matrix.source());
   ASSIGN_OR_RETURN(gate_up_, backend_.Pack(sources));
   ASSIGN_OR_RETURN(down_, Pack(layer.down.weight));
-  RETURN_IF_ERROR(SetBias({&layer.up}, &up_bias_));
-  RETURN_IF_ERROR(SetBias({&layer.down}, &down_bias_));
+  up_bias_ = StackedBias({&layer.up});
+  down_bias_ = StackedBias({&layer.down});
   return OkStatus();
 }
 

@@ -42,8 +42,6 @@ class LayerRunner {
   LayerRunner(const ModelConfig& dense, Backend& backend, int length);
   Status Allocate();
   Result<std::unique_ptr<Weight>> Pack(const Matrix& matrix);
-  // Biases one after another; none when all are empty.
-  Status SetBias(std::initializer_list<const Linear*> parts, std::vector<float>* bias);
   Status SetBasis(const KeptBasis& basis);
   void Rotate(ConstMatrixView signal);
   void RunAttention();

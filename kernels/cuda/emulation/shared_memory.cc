@@ -19,10 +19,6 @@ constexpr std::size_t kDynamicOffset = 128;
 constexpr std::size_t kStaticOffset = 256 << 10;  // of the first static array
 constexpr int kPoison = 0xff;                     // NaN in every floating-point format
 
-bool IsPoison(const char* begin, std::size_t bytes) {
-  return std::all_of(begin, begin + bytes, [](char c) { return c == static_cast<char>(kPoison); });
-}
-
 // Closes [begin, begin + bytes) to the program, or opens it.
 void Close([[maybe_unused]] char* begin, [[maybe_unused]] std::size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
@@ -43,14 +39,19 @@ void Poison(char* memory, std::size_t bytes) {
   Close(memory + bytes, kCanaryBytes);
 }
 
-// AddressSanitizer sees such writes itself, where they happen.
-bool CanariesIntact([[maybe_unused]] const char* memory, [[maybe_unused]] std::size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
+// It sees such writes itself, where they happen.
+bool CanariesIntact(const char*, std::size_t) {
   return true;
-#else
-  return IsPoison(memory - kCanaryBytes, kCanaryBytes) && IsPoison(memory + bytes, kCanaryBytes);
-#endif
 }
+#else
+bool CanariesIntact(const char* memory, std::size_t bytes) {
+  const auto poisoned = [](const char* begin) {
+    return std::all_of(begin, begin + kCanaryBytes, [](char c) { return c == static_cast<char>(kPoison); });
+  };
+  return poisoned(memory - kCanaryBytes) && poisoned(memory + bytes);
+}
+#endif
 
 }  // namespace
 

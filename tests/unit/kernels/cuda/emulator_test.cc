@@ -73,9 +73,9 @@ TEST_CASE("missing synchronisation shows in one of the two orders, or is reporte
     Fault fault;
     float result;  // of the kernel its author had in mind
   };
-  const Case cases[] = {{Fault::kMissingBarrier, 1.0f},      {Fault::kMissingSecondBarrier, 3.0f},
-                        {Fault::kMissingSyncWarp, 1.0f},     {Fault::kUnsharedByOneThread, 7.0f},
-                        {Fault::kUnwrittenShared, 1.0f},     {Fault::kCopyReadTooEarly, 3.0f},
+  const Case cases[] = {{Fault::kMissingBarrier, 1.0f},   {Fault::kMissingSecondBarrier, 3.0f},
+                        {Fault::kMissingSyncWarp, 1.0f},  {Fault::kUnsharedByOneThread, 7.0f},
+                        {Fault::kUnwrittenShared, 1.0f},  {Fault::kCopyReadTooEarly, 3.0f},
                         {Fault::kSharedOverrunRead, 1.0f}};
   for (const Case& c : cases) {
     INFO(static_cast<int>(c.fault));
