@@ -15,6 +15,8 @@ constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64};
 constexpr int kRepetitions = 3;
 // After that long a large model is measured at fewer sizes, once each.
 constexpr double kUnhurriedSeconds = 0.5;
+// And after that long no more: what larger passes cost is then guessed from smaller ones.
+constexpr double kLongestSeconds = 2.0;
 
 double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -36,6 +38,7 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
   const auto start = std::chrono::steady_clock::now();
   for (const int size : kSizes) {
     if (size > most) break;
+    if (SecondsSince(start) > kLongestSeconds && points.size() >= 2) break;
     const bool power_of_two = (size & (size - 1)) == 0;
     if (SecondsSince(start) > kUnhurriedSeconds && !power_of_two) continue;
     const auto n = static_cast<std::size_t>(size);
