@@ -59,48 +59,71 @@ bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candi
   return best > 0;
 }
 
+namespace {
+
+// The cost and the worth of a step as drafted tokens are added to it.
+class StepEstimate {
+ public:
+  StepEstimate(const StepCosts& costs, int num_sequences, int num_tokens, double expected_tokens)
+      : costs_(costs), rows_(num_sequences), num_tokens_(num_tokens), expected_tokens_(expected_tokens) {}
+
+  // One more drafted token of that proposer, the `depth`-th of its sequence, expected to give `gain` tokens.
+  void Add(ProposerKind proposer, int depth, double gain) {
+    // Sequences draft side by side: the first that drafts to a depth pays for a drafting step.
+    const CostCurve& curve = costs_.proposer[At(proposer)];
+    int& count = depth_count_[At(proposer)][static_cast<std::size_t>(depth)];
+    drafting_seconds_ += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
+    ++count;
+    ++rows_;
+    ++num_tokens_;
+    expected_tokens_ += gain;
+  }
+  double TokensPerSecond() const {
+    const double seconds = costs_.step.At(num_tokens_) + rows_ * costs_.row_seconds + drafting_seconds_;
+    return expected_tokens_ / std::max(seconds, 1e-9);
+  }
+
+ private:
+  const StepCosts& costs_;
+  int rows_;
+  int num_tokens_;
+  double expected_tokens_;
+  double drafting_seconds_ = 0;
+  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> depth_count_ = {};
+};
+
+struct NextToken {
+  double gain = 0;  // probability that it and all before it stand
+  std::size_t candidate = 0;
+  bool operator<(const NextToken& other) const { return gain < other.gain; }
+};
+
+}  // namespace
+
 double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
                         double expected_tokens) const {
-  struct Next {
-    double gain;
-    std::size_t candidate;
-    bool operator<(const Next& other) const { return gain < other.gain; }
-  };
   const auto gain = [&](const Candidate& c) {
     const double own = c.survival * Estimate(*c.record, c.proposer, c.num_tokens);
     return c.record->drafting ? own : own * kSwitchOnShare;
   };
-  std::priority_queue<Next> queue;
+  std::priority_queue<NextToken> queue;
   for (std::size_t i = 0; i < candidates->size(); ++i) {
-    Candidate& c = (*candidates)[i];
+    const Candidate& c = (*candidates)[i];
     if (c.routing->max_tokens > 0) queue.push({gain(c), i});
   }
-  // Sequences that draft a token of that depth, by proposer.
-  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> depth_count = {};
-  double drafting_seconds = 0;
-  int drafts = 0;
-  const auto seconds = [&] {
-    return costs_.step.At(num_tokens + drafts) + (num_sequences + drafts) * costs_.row_seconds +
-           drafting_seconds;
-  };
-  double tokens = expected_tokens;
-  double best = tokens / std::max(seconds(), 1e-9);
-  std::vector<std::size_t> path;
+  StepEstimate step(costs_, num_sequences, num_tokens, expected_tokens);
+  double best = step.TokensPerSecond();
+  std::vector<std::size_t> path;  // candidates, in the order in which their tokens were added
   std::size_t best_length = 0;
-  while (!queue.empty() && drafts < max_drafts) {
-    const Next next = queue.top();
+  while (!queue.empty() && static_cast<int>(path.size()) < max_drafts) {
+    const NextToken next = queue.top();
     queue.pop();
     Candidate& c = (*candidates)[next.candidate];
-    const CostCurve& curve = costs_.proposer[At(c.proposer)];
-    int& count = depth_count[At(c.proposer)][static_cast<std::size_t>(c.num_tokens)];
-    drafting_seconds += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
-    ++count;
-    ++drafts;
-    tokens += next.gain;
+    step.Add(c.proposer, c.num_tokens, next.gain);
     c.survival *= Estimate(*c.record, c.proposer, c.num_tokens);
     ++c.num_tokens;
     path.push_back(next.candidate);
-    const double rate = tokens / std::max(seconds(), 1e-9);
+    const double rate = step.TokensPerSecond();
     if (rate > best) {
       best = rate;
       best_length = path.size();
@@ -113,50 +136,49 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, i
   return best;
 }
 
+Route Router::RouteRequested(const RoutingRequest& request, int budget) {
+  Route route{request.requested_proposer, std::min(request.max_tokens, budget), RouteReason::kRequested};
+  if (!request.requested_proposer) {
+    route.num_tokens = 0;
+  } else if (!request.available[At(*request.requested_proposer)]) {
+    route = {std::nullopt, 0, request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
+  } else if (route.num_tokens <= 0) {
+    route = {std::nullopt, 0, RouteReason::kNoBudget};
+  }
+  return route;
+}
+
 void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
                     std::vector<Route>* routes) {
   routes->assign(requests.size(), Route{});
   candidates_.clear();
-  double expected_tokens = 0;
   int budget = max_drafts;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const RoutingRequest& request = requests[i];
     Route& route = (*routes)[i];
-    expected_tokens += 1;
     if (request.requested) {
-      route.reason = RouteReason::kRequested;
-      if (!request.requested_proposer) continue;
-      if (!request.available[At(*request.requested_proposer)]) {
-        route.reason = RouteReason::kNothingToDraft;
-        continue;
-      }
-      route.num_tokens = std::min(request.max_tokens, budget);
-      if (route.num_tokens <= 0) {
-        route.reason = RouteReason::kNoBudget;
-        continue;
-      }
-      route.proposer = request.requested_proposer;
+      route = RouteRequested(request, budget);
       budget -= route.num_tokens;
       num_tokens += route.num_tokens;
       continue;
     }
     Record& record = RecordOf(request.id);
     Candidate candidate{i, &request, &record};
-    if (!ChooseProposer(request, &record, &candidate)) {
+    if (ChooseProposer(request, &record, &candidate)) {
+      candidates_.push_back(candidate);
+    } else {
       route.reason = request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget;
-      continue;
     }
-    candidates_.push_back(candidate);
   }
   if (candidates_.empty()) return;
-  Allocate(&candidates_, static_cast<int>(requests.size()), num_tokens, budget, expected_tokens);
+  const auto num_sequences = static_cast<int>(requests.size());
+  Allocate(&candidates_, num_sequences, num_tokens, budget, num_sequences);
   for (const Candidate& c : candidates_) {
     Route& route = (*routes)[c.request];
+    budget -= c.num_tokens;
     if (c.num_tokens > 0) {
-      route.proposer = c.proposer;
-      route.num_tokens = c.num_tokens;
-      budget -= c.num_tokens;
-    } else if (budget <= 0) {
+      route = {c.proposer, c.num_tokens, RouteReason::kGoodput};
+    } else if (max_drafts <= 0) {
       route.reason = RouteReason::kNoBudget;
     }
   }

@@ -78,6 +78,7 @@ class Router {
   // Lengthens drafts greedily; leaves in `candidates` the lengths that gave the most tokens per second.
   double Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
                   double extra_seconds) const;
+  static Route RouteRequested(const RoutingRequest& request, int budget);
   void Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
                std::vector<Route>* routes);
   bool WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const;
