@@ -50,6 +50,7 @@ struct StepStats {
   double plan_seconds = 0, forward_seconds = 0, sample_seconds = 0, commit_seconds = 0;
   int num_tokens = 0;         // computed in this step
   int num_prompt_tokens = 0;  // of them, prefill
+  int num_logit_rows = 0;     // of the target's head
   int num_sequences = 0;
   int num_preempted = 0;
   int num_running = 0, num_waiting = 0;  // after the step

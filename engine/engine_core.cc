@@ -230,6 +230,7 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
     stats.sample_seconds = Seconds(ran, sampled);
     stats.commit_seconds = Seconds(sampled, Clock::now());
     stats.num_tokens = batch.num_tokens();
+    stats.num_logit_rows = batch.num_logit_rows();
     stats.num_sequences = static_cast<int>(plan.items.size());
     stats.num_preempted = plan.num_preempted;
     stats.num_running = scheduler_.num_running();

@@ -14,6 +14,8 @@ std::string_view RouteReasonName(RouteReason reason) {
       return "exploration";
     case RouteReason::kNothingToDraft:
       return "nothing_to_draft";
+    case RouteReason::kPrompt:
+      return "prompt";
     case RouteReason::kNoBudget:
       return "no_budget";
   }

@@ -9,9 +9,18 @@ namespace {
 
 constexpr std::size_t kLanes = 8;
 
+// These passes are compiled once per instruction set and chosen when the program starts. Lanes and order are
+// fixed and nothing is contracted (-ffp-contract=off), so all give the same bits.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define REPRISE_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define REPRISE_VECTOR_CLONES  // the resolvers run before a sanitizer's runtime is up
+#endif
+
 // exp(x) for x <= 0: 2^n times a degree-6 polynomial of the rest (Cephes' coefficients); 0 below -87 and for
 // NaN.
-inline float ExpNonPositive(float x) {
+[[gnu::always_inline]] inline float ExpNonPositive(float x) {
   const bool tiny = !(x > -87.0f);
   const float clamped = tiny ? 0.0f : x;
   const float scaled = clamped * 1.44269504088896341f - 0.5f;
@@ -32,7 +41,7 @@ inline float ExpNonPositive(float x) {
 
 }  // namespace
 
-std::size_t IndexOfMax(std::span<const float> values) {
+REPRISE_VECTOR_CLONES std::size_t IndexOfMax(std::span<const float> values) {
   // The maximum first (a pass the compiler vectorises), then its first occurrence.
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   float lanes[kLanes];
@@ -54,7 +63,8 @@ namespace {
 
 // Sums exp(values[i] * scale - max); visit(i, term) may keep the terms.
 template <typename Visit>
-double SumExpVisiting(std::span<const float> values, float scale, float max, Visit visit) {
+[[gnu::always_inline]] inline double SumExpVisiting(std::span<const float> values, float scale, float max,
+                                                    Visit visit) {
   double total = 0;
   float lanes[kLanes] = {};
   std::size_t i = 0;
@@ -84,11 +94,12 @@ double SumExpVisiting(std::span<const float> values, float scale, float max, Vis
 
 }  // namespace
 
-double SumExp(std::span<const float> values, float scale, float max) {
+REPRISE_VECTOR_CLONES double SumExp(std::span<const float> values, float scale, float max) {
   return SumExpVisiting(values, scale, max, [](std::size_t, float) {});
 }
 
-double ExpWeights(std::span<const float> values, float scale, float max, std::span<float> out) {
+REPRISE_VECTOR_CLONES double ExpWeights(std::span<const float> values, float scale, float max,
+                                        std::span<float> out) {
   return SumExpVisiting(values, scale, max, [out](std::size_t i, float term) { out[i] = term; });
 }
 

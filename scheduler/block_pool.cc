@@ -29,7 +29,8 @@ void BlockPool::Retain(BlockId block) {
 void BlockPool::Release(BlockId block) {
   REPRISE_CHECK(block >= 0 && block < num_blocks_ && At(block).ref_count > 0);
   if (--At(block).ref_count > 0) return;
-  Append(At(block).cached ? cached_list() : blank_list(), block);
+  // A blank one is used again soon: its memory is mapped and warm.
+  At(block).cached ? Append(cached_list(), block) : Prepend(blank_list(), block);
   ++num_free_;
 }
 
@@ -47,6 +48,14 @@ void BlockPool::Append(BlockId list, BlockId block) {
   At(block).next = list;
   At(last).next = block;
   At(list).previous = block;
+}
+
+void BlockPool::Prepend(BlockId list, BlockId block) {
+  const BlockId first = At(list).next;
+  At(block).previous = list;
+  At(block).next = first;
+  At(list).next = block;
+  At(first).previous = block;
 }
 
 void BlockPool::Unlink(BlockId block) {

@@ -16,9 +16,9 @@ class BlockPool {
  public:
   explicit BlockPool(int num_blocks);
 
-  // Takes a free block: a blank one if there is any, else the cached one that was released longest ago (it is
-  // still marked as cached: the caller makes the prefix cache forget it). Its reference count becomes 1.
-  // Nothing when no block is free.
+  // Takes a free block: the blank one released last if there is any, else the cached one that was released
+  // longest ago (it is still marked as cached: the caller makes the prefix cache forget it). Its reference
+  // count becomes 1. Nothing when no block is free.
   std::optional<BlockId> Allocate();
 
   // Adds a reference; a free block is taken back into use, content and all.
@@ -40,7 +40,8 @@ class BlockPool {
   int num_used() const { return num_blocks_ - num_free_; }
 
  private:
-  // Free blocks hang in one of two circular lists, oldest release first. The lists' heads are the two nodes
+  // Free blocks hang in one of two circular lists: blank ones last released first, cached ones oldest release
+  // first. The lists' heads are the two nodes
   // behind the last block.
   struct Node {
     BlockId previous = -1;
@@ -56,6 +57,7 @@ class BlockPool {
   BlockId cached_list() const { return num_blocks_ + 1; }
   bool ListEmpty(BlockId list) const { return At(list).next == list; }
   void Append(BlockId list, BlockId block);
+  void Prepend(BlockId list, BlockId block);
   void Unlink(BlockId block);
 
   int num_blocks_;

@@ -29,6 +29,7 @@ std::size_t DrawIndex(std::span<const float> weights, double total, double u) {
 void TokenDistribution::AssignPoint(TokenId token) {
   own_ids_.assign(1, token);
   ids_ = own_ids_;
+  logits_ = {};
   probabilities_.assign(1, 1.0f);
 }
 
@@ -38,48 +39,62 @@ bool TokenDistribution::Assign(const SamplingParams& params, std::span<const flo
   ids_ = ids;
   const TokenId best = ArgMax(logits);
   if (best < 0) return false;
+  inverse_temperature_ = 1.0f / params.temperature;
+  max_ = logits[static_cast<std::size_t>(best)] * inverse_temperature_;
   FilterLogits(params, logits, &filtered_);
-  double total = 0;
-  if (filtered_.filtered) {
-    auto& candidates = filtered_.candidates;
-    std::sort(candidates.begin(), candidates.end(),
-              [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
-    const float max = logits[static_cast<std::size_t>(best)] / params.temperature;
-    own_ids_.clear();
-    for (const Candidate& c : candidates) {
-      own_ids_.push_back(ids.empty() ? c.token : ids[static_cast<std::size_t>(c.token)]);
-      probabilities_.push_back(std::exp(c.value - max));
-      total += static_cast<double>(probabilities_.back());
-    }
-    ids_ = own_ids_;
-  } else {
-    const float inverse_temperature = 1.0f / params.temperature;
-    probabilities_.resize(logits.size());
-    total = ExpWeights(logits, inverse_temperature,
-                       logits[static_cast<std::size_t>(best)] * inverse_temperature, probabilities_);
+  if (!filtered_.filtered) {
+    logits_ = logits;
+    total_ = SumExp(logits, inverse_temperature_, max_);
+    return true;
   }
-  const auto scale = static_cast<float>(1.0 / total);
-  for (float& p : probabilities_) p *= scale;
+  logits_ = {};
+  auto& candidates = filtered_.candidates;
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  own_ids_.clear();
+  double total = 0;
+  for (const Candidate& c : candidates) {
+    own_ids_.push_back(ids.empty() ? c.token : ids[static_cast<std::size_t>(c.token)]);
+    probabilities_.push_back(std::exp(c.value - max_));
+    total += static_cast<double>(probabilities_.back());
+  }
+  ids_ = own_ids_;
+  for (float& p : probabilities_) p *= static_cast<float>(1.0 / total);
   return true;
 }
 
-double TokenDistribution::Probability(TokenId token) const {
-  if (ids_.empty()) {
-    const auto index = static_cast<std::size_t>(token);
-    return index < probabilities_.size() ? static_cast<double>(probabilities_[index]) : 0.0;
-  }
-  const auto it = std::lower_bound(ids_.begin(), ids_.end(), token);
-  if (it == ids_.end() || *it != token) return 0.0;
-  return static_cast<double>(probabilities_[static_cast<std::size_t>(it - ids_.begin())]);
+void TokenDistribution::Materialize() {
+  if (logits_.empty()) return;
+  probabilities_.resize(logits_.size());
+  ExpWeights(logits_, inverse_temperature_, max_, probabilities_);
+  const auto scale = static_cast<float>(1.0 / total_);
+  for (float& p : probabilities_) p *= scale;
+  logits_ = {};
 }
 
-TokenId TokenDistribution::Sample(std::uint64_t stream) const {
+double TokenDistribution::Probability(TokenId token) const {
+  auto index = static_cast<std::size_t>(token);
+  if (!ids_.empty()) {
+    const auto it = std::lower_bound(ids_.begin(), ids_.end(), token);
+    if (it == ids_.end() || *it != token) return 0.0;
+    index = static_cast<std::size_t>(it - ids_.begin());
+  }
+  if (!logits_.empty()) {
+    if (index >= logits_.size()) return 0.0;
+    return std::exp(static_cast<double>(logits_[index] * inverse_temperature_ - max_)) / total_;
+  }
+  return index < probabilities_.size() ? static_cast<double>(probabilities_[index]) : 0.0;
+}
+
+TokenId TokenDistribution::Sample(std::uint64_t stream) {
+  Materialize();
   double total = 0;
   for (const float p : probabilities_) total += static_cast<double>(p);
   return IdOf(DrawIndex(probabilities_, total, UniformNoise(stream)));
 }
 
-TokenId TokenDistribution::SampleResidual(const TokenDistribution& draft, std::uint64_t stream) const {
+TokenId TokenDistribution::SampleResidual(const TokenDistribution& draft, std::uint64_t stream) {
+  Materialize();
   std::vector<float> residual(probabilities_);
   if (ids_.empty()) {
     for (std::size_t i = 0; i < draft.probabilities_.size(); ++i) {

@@ -119,7 +119,7 @@ void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<Penal
                           std::span<Draft> drafts) {
   decoding_.clear();
   requests_.clear();
-  routes_of_items_.assign(plan->items.size(), Route{std::nullopt, 0, RouteReason::kNothingToDraft});
+  routes_of_items_.assign(plan->items.size(), Route{std::nullopt, 0, RouteReason::kPrompt});
   wanted_.assign(plan->items.size(), 0);
   for (std::size_t i = 0; i < plan->items.size(); ++i) {
     drafts[i].Clear();

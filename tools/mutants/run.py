@@ -49,7 +49,7 @@ MUTANTS = [
            "const int first_row = last_row_only ? end - 1 : chunk_end - item.num_logit_rows;",
            "const int first_row = (last_row_only ? 0 : 0) + chunk_end - item.num_logit_rows;"),
     Mutant("the draft model believes its last token was written", "engine/decoding/draft_model.cc",
-           "std::min(num_accepted, num_drafted - 1)", "num_accepted"),
+           "std::min(num_accepted, num_drafted - 1)", "std::min(num_accepted, num_drafted)"),
     Mutant("the draft model re-reads nothing after a rejection", "engine/decoding/draft_model.cc",
            "const int num_accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;",
            "const int num_accepted = num_drafted;"),

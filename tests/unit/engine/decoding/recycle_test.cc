@@ -211,9 +211,10 @@ TEST_CASE("D9: unverified recycling is one pass and one row of logits for two to
       if (step.num_prompt_tokens > 0) return;
       ++passes;
       tokens += step.num_tokens;
+      logit_rows += step.num_logit_rows;
     }
     void OnFinished(const Request&, const RequestStats&, FinishReason) override {}
-    int passes = 0, tokens = 0;
+    int passes = 0, tokens = 0, logit_rows = 0;
   };
   const int max_tokens = GENERATE(20, 21);
   const bool logprobs = GENERATE(false, true);
@@ -233,6 +234,7 @@ TEST_CASE("D9: unverified recycling is one pass and one row of logits for two to
   CHECK(static_cast<int>(result.tokens.size()) == max_tokens);
   CHECK(rows.passes == max_tokens / 2);  // after the first token, which the prompt's pass gave
   CHECK(rows.tokens == max_tokens - 1);
+  CHECK(rows.logit_rows == (logprobs ? rows.tokens : rows.passes));  // log-probabilities need them all
   CHECK(result.stats.num_accepted_draft_tokens == (max_tokens - 1) / 2);
   for (const GeneratedToken& token : result.generated) CHECK((token.rank > 0) == logprobs);
 }
