@@ -23,8 +23,9 @@ class Gemm {
   static std::unique_ptr<Gemm> Create(Stream& stream);
   virtual ~Gemm() = default;
 
-  // out (+)= x weight^T + bias, over `columns` of both.
-  virtual void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
+  // out (+)= x weight^T + bias, over `columns` of both, a multiple of 8. False, and nothing done, when the
+  // library has no algorithm for that.
+  virtual bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
                         const ProductOutput& out) = 0;
 };
 

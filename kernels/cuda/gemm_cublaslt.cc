@@ -23,6 +23,7 @@ struct GemmCommand {
   int weight_rows;
   int columns;
   int accumulate;
+  cublasLtMatmulAlgo_t algorithm;
 };
 
 // The library's objects of one product. cuBLASLt is column-major: what it is asked for is out^T = weight x^T.
@@ -60,17 +61,22 @@ class Product {
     return status_;
   }
 
+  cublasStatus_t Choose(cublasLtMatmulAlgo_t* algorithm) {
+    cublasLtMatmulHeuristicResult_t result;
+    int found = 0;
+    Do(cublasLtMatmulAlgoGetHeuristic(command_.handle, operation_, weight_, x_, out_, out_, preference_, 1,
+                                      &result, &found));
+    if (status_ == CUBLAS_STATUS_SUCCESS && found == 0) status_ = CUBLAS_STATUS_NOT_SUPPORTED;
+    if (status_ == CUBLAS_STATUS_SUCCESS) *algorithm = result.algo;
+    return status_;
+  }
+
   cublasStatus_t Run(cudaStream_t stream) {
     const GemmCommand& c = command_;
-    cublasLtMatmulHeuristicResult_t algorithm;
-    int found = 0;
-    Do(cublasLtMatmulAlgoGetHeuristic(c.handle, operation_, weight_, x_, out_, out_, preference_, 1,
-                                      &algorithm, &found));
-    if (status_ == CUBLAS_STATUS_SUCCESS && found == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
     const float alpha = 1.0f;
     const float beta = c.accumulate != 0 ? 1.0f : 0.0f;
     Do(cublasLtMatmul(c.handle, operation_, &alpha, c.weight, weight_, c.x, x_, &beta, c.out, out_, c.out,
-                      out_, &algorithm.algo, c.workspace, kWorkspaceBytes, stream));
+                      out_, &c.algorithm, c.workspace, kWorkspaceBytes, stream));
     return status_;
   }
 
@@ -91,6 +97,12 @@ class Product {
   cublasStatus_t status_ = CUBLAS_STATUS_SUCCESS;
 };
 
+bool Choose(GemmCommand* command) {
+  Product product(*command);
+  return product.Describe() == CUBLAS_STATUS_SUCCESS &&
+         product.Choose(&command->algorithm) == CUBLAS_STATUS_SUCCESS;
+}
+
 cudaError_t RunGemm(const void* command, cudaStream_t stream) {
   Product product(*static_cast<const GemmCommand*>(command));
   cublasStatus_t status = product.Describe();
@@ -104,7 +116,7 @@ class CublasLtGemm final : public Gemm {
       : stream_(stream), handle_(handle), workspace_(stream) {}
   ~CublasLtGemm() override { cublasLtDestroy(handle_); }
 
-  void Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
+  bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
                 const ProductOutput& out) override {
     GemmCommand command;
     std::memset(&command, 0, sizeof(command));  // padding too: commands are compared
@@ -121,7 +133,9 @@ class CublasLtGemm final : public Gemm {
     command.weight_rows = weight.rows;
     command.columns = columns;
     command.accumulate = out.accumulate ? 1 : 0;
+    if (!Choose(&command)) return false;
     stream_.Record(&RunGemm, &command, sizeof(command));
+    return true;
   }
 
  private:

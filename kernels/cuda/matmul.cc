@@ -47,20 +47,22 @@ void CudaMatMul::Multiply(const ProductInput& input, const CudaWeight& weight, c
   const auto parts = weight.parts();
   if (std::any_of(parts.begin(), parts.end(), IsFloat)) MultiplyFloatParts(input, weight, out);
   if (std::all_of(parts.begin(), parts.end(), IsFloat)) return;
-  if (out.rows > kMaxFewRows && gemm_ != nullptr) return MultiplyManyRows(input, weight, out);
+  std::vector<CudaWeight::Part> rest(parts.begin(), parts.end());
+  std::erase_if(rest, IsFloat);
+  if (out.rows > kMaxFewRows && gemm_ != nullptr) MultiplyManyRows(input, out, &rest);
+  if (rest.empty()) return;
   for (int row = 0; row < out.rows; row += kMaxFewRows)
-    MultiplyFewRows(input, weight, out, row, std::min(kMaxFewRows, out.rows - row));
+    MultiplyFewRows(input, rest, out, row, std::min(kMaxFewRows, out.rows - row));
 }
 
-void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& weight,
+void CudaMatMul::MultiplyFewRows(const ProductInput& input, std::span<const CudaWeight::Part> parts,
                                  const ProductOutput& out, int first_row, int rows) {
   Fragments x;
   x.values = static_cast<std::uint16_t*>(fragment_values_.Reserve(FragmentValueBytes(rows, input.columns)));
   x.sums = static_cast<float*>(fragment_sums_.Reserve(FragmentSumBytes(rows, input.columns)));
   x.column_tiles = ColumnTiles(rows);
   PrepareFragments(stream_, input, first_row, rows, x);
-  for (const CudaWeight::Part& part : weight.parts()) {
-    if (IsFloat(part)) continue;
+  for (const CudaWeight::Part& part : parts) {
     ProductOutput part_out = OutputOf(out, part);
     part_out.data += first_row * out.stride;
     part_out.rows = rows;
@@ -68,25 +70,25 @@ void CudaMatMul::MultiplyFewRows(const ProductInput& input, const CudaWeight& we
   }
 }
 
-void CudaMatMul::MultiplyManyRows(const ProductInput& input, const CudaWeight& weight,
-                                  const ProductOutput& out) {
+void CudaMatMul::MultiplyManyRows(const ProductInput& input, const ProductOutput& out,
+                                  std::vector<CudaWeight::Part>* parts) {
   const std::int64_t stride = PaddedColumns(input.columns);
   const auto bytes = [stride](int rows) {
     return static_cast<std::size_t>(rows * stride) * sizeof(std::uint16_t);
   };
+  const int columns = (input.columns + 7) / 8 * 8;  // zeros behind the last one, on both sides
   auto* x = static_cast<std::uint16_t*>(bf16_rows_.Reserve(bytes(out.rows)));
   PrepareBf16Rows(stream_, input, x);
-  for (const CudaWeight::Part& part : weight.parts()) {
+  std::erase_if(*parts, [&](const CudaWeight::Part& part) {
     const PackedWeight& packed = part.packed;
-    if (IsFloat(part)) continue;
     Bf16Matrix matrix = {static_cast<const std::uint16_t*>(packed.data), packed.rows, packed.row_stride};
     if (packed.form != WeightForm::kBF16) {
       auto* expanded = static_cast<std::uint16_t*>(expanded_.Reserve(bytes(packed.rows)));
       ExpandToBf16(stream_, packed, expanded, stride);
       matrix = {expanded, packed.rows, stride};
     }
-    gemm_->Multiply({x, out.rows, stride}, matrix, input.columns, OutputOf(out, part));
-  }
+    return gemm_->Multiply({x, out.rows, stride}, matrix, columns, OutputOf(out, part));
+  });
 }
 
 void CudaMatMul::MultiplyFloatParts(const ProductInput& input, const CudaWeight& weight,

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/cuda_weight.h"
@@ -20,9 +22,11 @@ class CudaMatMul {
  private:
   // One product of all of a weight's parts; `out` and `bias` begin at the weight's first row.
   void Multiply(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out);
-  void MultiplyFewRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out,
-                       int first_row, int rows);
-  void MultiplyManyRows(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out);
+  void MultiplyFewRows(const ProductInput& input, std::span<const CudaWeight::Part> parts,
+                       const ProductOutput& out, int first_row, int rows);
+  // Removes the parts it has multiplied.
+  void MultiplyManyRows(const ProductInput& input, const ProductOutput& out,
+                        std::vector<CudaWeight::Part>* parts);
   void MultiplyFloatParts(const ProductInput& input, const CudaWeight& weight, const ProductOutput& out);
 
   Stream& stream_;

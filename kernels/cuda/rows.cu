@@ -106,8 +106,10 @@ struct ExpandParameters {
 __global__ void __launch_bounds__(kThreads) ExpandKernel(ExpandParameters p) {
   const int row = static_cast<int>(blockIdx.x);
   std::uint16_t* out = p.out + row * p.stride;
-  for (int k = static_cast<int>(threadIdx.x); k < p.weight.columns; k += kThreads)
-    out[k] = static_cast<std::uint16_t>(RoundToBf16Bits(Element(p.weight, row, k)));
+  for (int k = static_cast<int>(threadIdx.x); k < p.stride; k += kThreads) {
+    const float value = k < p.weight.columns ? Element(p.weight, row, k) : 0.0f;
+    out[k] = static_cast<std::uint16_t>(RoundToBf16Bits(value));
+  }
 }
 
 void MoveRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out, bool add) {

@@ -16,7 +16,7 @@ void EmbedRows(Stream& stream, const TokenId* token_ids, int first_row, const Pa
 void GatherRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
 // out[i] += x[rows[i]].
 void AddRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
-// out [weight.rows, stride] bf16, rounded to nearest even; columns beyond the weight's are left alone.
+// out [weight.rows, stride] bf16, rounded to nearest even; zeros beyond the weight's columns.
 void ExpandToBf16(Stream& stream, const PackedWeight& weight, std::uint16_t* out, std::int64_t stride);
 
 }  // namespace reprise::cuda
