@@ -82,8 +82,7 @@ TEST_CASE("E1: batching, chunking, preemption and prefix hits do not change toke
     EngineOptions options = TestOptions();
     KvGeometry geometry = model.decoder->kv_geometry();
     geometry.type = options.kv_type;
-    options.kv_cache_bytes =
-        12 * KvCache::BlockBytes(std::vector(model.decoder->num_layers(), geometry));
+    options.kv_cache_bytes = 12 * KvCache::BlockBytes(std::vector(model.decoder->num_layers(), geometry));
     options.enable_prefix_cache = GENERATE(false, true);
     const auto core = MakeCore(model, options);
     REQUIRE(core->info().num_blocks == 12);
