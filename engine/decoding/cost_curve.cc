@@ -7,7 +7,9 @@
 namespace reprise {
 namespace {
 
-constexpr double kNearRate = 0.1;      // of the sizes next to a measured one
+// Of the sizes next to a measured one. What disturbs a step only makes it longer: a shorter one says more.
+constexpr double kLongerRate = 0.07;
+constexpr double kShorterRate = 0.3;
 constexpr double kOverallRate = 0.05;  // of the ratio over all sizes
 constexpr double kFarRate = 0.01;      // of all others towards that ratio
 // A step that the machine interrupted says little: it counts as at most so much slower than expected.
@@ -18,9 +20,11 @@ constexpr double kMaxSurprise = 1.5;
 CostCurve::CostCurve(std::vector<Point> points) {
   for (const Point& point : points) {
     sizes_.push_back(point.size);
-    // More work never takes less time, whatever noise the measurements had.
-    measured_.push_back(std::max(point.seconds, measured_.empty() ? 0.0 : measured_.back()));
+    measured_.push_back(point.seconds);
   }
+  // Less work never takes more time, and whatever disturbs a measurement makes it longer.
+  for (std::size_t i = measured_.size(); i-- > 1;)
+    measured_[i - 1] = std::min(measured_[i - 1], measured_[i]);
   corrected_ = measured_;
 }
 
@@ -52,7 +56,7 @@ void CostCurve::Observe(int size, double seconds) {
         at == upper || (at == upper - 1 && (upper == static_cast<std::ptrdiff_t>(sizes_.size()) ||
                                             sizes_[static_cast<std::size_t>(upper)] != size));
     if (near) {
-      corrected_[i] *= 1 + kNearRate * (surprise - 1);
+      corrected_[i] *= 1 + (surprise > 1 ? kLongerRate : kShorterRate) * (surprise - 1);
     } else {
       corrected_[i] += kFarRate * (measured_[i] * ratio_ - corrected_[i]);
     }

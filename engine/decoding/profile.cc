@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -12,11 +13,12 @@ namespace reprise {
 namespace {
 
 constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64};
-constexpr int kRepetitions = 3;
-// After that long a large model is measured at fewer sizes, once each.
-constexpr double kUnhurriedSeconds = 0.5;
-// And after that long no more: what larger passes cost is then guessed from smaller ones.
-constexpr double kLongestSeconds = 2.0;
+// Rounds over all sizes, as many as fit; the shortest time of each size counts.
+constexpr int kRounds = 3;
+constexpr double kRoundsSeconds = 0.5;
+// A large model is measured once, at fewer sizes after that long, and no more after twice as long: what
+// larger passes cost is then guessed from smaller ones.
+constexpr double kFirstRoundSeconds = 1.0;
 
 double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -36,31 +38,28 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
   const int block_start[] = {0, static_cast<int>(blocks.size())};
   std::vector<CostCurve::Point> points;
   const auto start = std::chrono::steady_clock::now();
-  for (const int size : kSizes) {
-    if (size > most) break;
-    if (SecondsSince(start) > kLongestSeconds && points.size() >= 2) break;
-    const bool power_of_two = (size & (size - 1)) == 0;
-    if (SecondsSince(start) > kUnhurriedSeconds && !power_of_two) continue;
-    const auto n = static_cast<std::size_t>(size);
-    const int query_start[] = {0, size};
-    const std::span<const int> positions = std::span(ascending).first(n);
-    const BatchView batch{std::span(token_ids).first(n),
-                          positions,
-                          positions,
-                          query_start,
-                          context_len,
-                          block_start,
-                          blocks,
-                          positions};
-    double best = 1e9;
-    for (int i = 0; i < kRepetitions; ++i) {
+  for (int round = 0; round < kRounds && (round == 0 || SecondsSince(start) < kRoundsSeconds); ++round) {
+    std::size_t at = 0;
+    for (const int size : kSizes) {
+      if (size > most || (round > 0 && at == points.size())) break;
+      if (round == 0) {
+        const double elapsed = SecondsSince(start);
+        if (elapsed > 2 * kFirstRoundSeconds && points.size() >= 2) break;
+        if (elapsed > kFirstRoundSeconds && (size & (size - 1)) != 0) continue;
+        points.push_back({size, std::numeric_limits<double>::infinity()});
+      } else if (points[at].size != size) {
+        continue;
+      }
       const auto begin = std::chrono::steady_clock::now();
-      forward(batch);
+      const auto n = static_cast<std::size_t>(size);
+      const int query_start[] = {0, size};
+      const std::span<const int> positions = std::span(ascending).first(n);
+      forward({std::span(token_ids).first(n), positions, positions, query_start, context_len, block_start,
+               blocks, positions});
       if (!backend.Synchronize().ok()) return {};  // the first real step reports it
-      best = std::min(best, SecondsSince(begin));
-      if (SecondsSince(start) > kUnhurriedSeconds) break;
+      points[at].seconds = std::min(points[at].seconds, SecondsSince(begin));
+      ++at;
     }
-    points.push_back({size, best});
   }
   return CostCurve(std::move(points));
 }

@@ -10,6 +10,7 @@ constexpr int kLongestDraft = 8;    // that the router chooses by itself
 constexpr int kBurst = 4;           // exploring steps in a row
 constexpr int kFirstInterval = 16;  // steps before the first burst; doubles
 constexpr int kLastInterval = 256;
+constexpr std::size_t kFewStreams = 4;
 constexpr int kExploringDraft = 2;  // tokens
 constexpr double kOptimism = 0.9;   // acceptance that exploration hopes for
 // What a sequence that is not drafting must expect to gain, for it to begin: switching on costs a catch-up.
@@ -215,7 +216,13 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
       if (!request.available[at]) continue;
       if (record.burst_left[at] == 0) {
         if (++record.steps_off[at] < record.interval[at]) continue;
-        if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) continue;
+        if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) {
+          // Costs may be wrong too, measured on a busy machine: few streams look, now and then, all the same.
+          const bool patient = record.interval[at] == kLastInterval;
+          record.interval[at] = std::min(2 * record.interval[at], kLastInterval);
+          if (!patient || requests.size() > kFewStreams) continue;
+          record.steps_off[at] = 0;
+        }
         record.burst_left[at] = kBurst;
       }
       if (explorers == 0 || route.reason == RouteReason::kExploration) continue;
