@@ -62,9 +62,10 @@ class Server::Impl {
   bool Drain(double seconds) {
     const TimePoint deadline =
         Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    // Connections first: whoever reads that we are not ready is told to close as well.
+    http_->BeginDrain();
     lifecycle_.BeginDrain();
     if (grpc_ != nullptr) grpc_->SetServing(false);
-    http_->BeginDrain();
     bool all_finished = true;
     if (engine_ != nullptr) {
       engine_->BeginDrain();
