@@ -197,7 +197,8 @@ bool Router::WorthExploring(ProposerKind proposer, int num_sequences, int num_to
 
 void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
                      std::vector<Route>* routes) {
-  int explorers = std::max(1, static_cast<int>(requests.size()) / 8);
+  int explorers = 1;
+  if (exploration_pause_ > 0) --exploration_pause_;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const RoutingRequest& request = requests[i];
     if (request.requested) continue;
@@ -223,7 +224,10 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
           if (!patient || requests.size() > kFewStreams) continue;
           record.steps_off[at] = 0;
         }
+        if (exploration_pause_ > 0) continue;
         record.burst_left[at] = kBurst;
+        // What one learns the others know through the prior: many streams explore no more than one does.
+        exploration_pause_ = kBurst + kFirstInterval * (static_cast<int>(requests.size()) - 1);
       }
       if (explorers == 0 || route.reason == RouteReason::kExploration) continue;
       const int length = std::min({kExploringDraft, request.max_tokens, *budget + route.num_tokens});

@@ -89,6 +89,7 @@ class Router {
   std::unordered_map<RequestId, Record> records_;
   std::array<double, kNumMethods> goodput_ = {};  // by DecodingMethod
   int steps_ = 0;
+  int exploration_pause_ = 0;          // steps before another burst may begin
   std::vector<Candidate> candidates_;  // scratch
 };
 
