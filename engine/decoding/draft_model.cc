@@ -23,12 +23,13 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
   const auto [it, is_new] = states_.try_emplace(sequence.request->id);
   State& state = it->second;
   if (is_new || state.num_preemptions != sequence.num_preemptions) {
-    // Begins with other blocks than last time; some of them may hold what the draft model needs.
-    state = {0, 0, sequence.num_preemptions};
-    while (state.num_computed + block_size_ <= sequence.num_computed &&
-           ready_.Noted(sequence.block_table[static_cast<std::size_t>(state.num_computed / block_size_)])) {
-      state.num_noted = state.num_computed += block_size_;
-    }
+    state = {0, 0, sequence.num_preemptions};  // it begins with other blocks than last time
+  }
+  // Blocks that hold what the draft model needs already. Sequences that share a block may catch up in one
+  // batch: the first writes it, the others find it noted, and attention reads what the batch has stored.
+  while (state.num_computed % block_size_ == 0 && state.num_computed + block_size_ <= sequence.num_computed &&
+         ready_.Noted(sequence.block_table[static_cast<std::size_t>(state.num_computed / block_size_)])) {
+    state.num_noted = state.num_computed += block_size_;
   }
   return state;
 }
