@@ -20,7 +20,6 @@ class DraftModelProposer final : public Proposer {
                      int vocab_size, int block_size, int max_batch_tokens);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
-  int max_tokens() const override { return kMaxDraftTokens; }
   bool CanPropose(const Sequence&) override { return true; }
   // What the draft model has not seen yet it reads first, at most max_batch_tokens in a step; a sequence that
   // does not fit gets its drafts in a later step.

@@ -12,7 +12,6 @@ namespace reprise {
 class PromptLookupProposer final : public Proposer {
  public:
   ProposerKind kind() const override { return ProposerKind::kPromptLookup; }
-  int max_tokens() const override { return kMaxDraftTokens; }
   bool CanPropose(const Sequence& sequence) override { return FindMatch(sequence) > 0; }
   void Propose(std::span<const DraftRequest> requests) override;
   void Observe(const StepOutcome&) override {}

@@ -56,8 +56,6 @@ class Proposer {
   virtual ~Proposer() = default;
 
   virtual ProposerKind kind() const = 0;
-  // Longest draft it makes.
-  virtual int max_tokens() const = 0;
   // Whether it would have anything to say now: false for a prompt look-up that finds nothing.
   virtual bool CanPropose(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.

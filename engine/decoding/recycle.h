@@ -26,7 +26,6 @@ class RecycleProposer final : public Proposer {
                   int vocab_size, int block_size, int max_batch_tokens, int num_kept = 256);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
-  int max_tokens() const override { return kMaxDraftTokens; }
   bool CanPropose(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
   void Observe(const StepOutcome& outcome) override;

@@ -24,7 +24,6 @@ class Spy final : public Proposer {
   explicit Spy(std::unique_ptr<RecycleProposer> inner) : inner_(std::move(inner)) {}
 
   ProposerKind kind() const override { return inner_->kind(); }
-  int max_tokens() const override { return inner_->max_tokens(); }
   bool CanPropose(const Sequence& sequence) override {
     const int generated = sequence.num_generated();
     return (generated < pause_begin || generated >= pause_end) && inner_->CanPropose(sequence);
