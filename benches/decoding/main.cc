@@ -236,15 +236,17 @@ void Print(const Options& options, const Method& method, int streams, int round,
   std::fflush(stdout);
 }
 
-// What the engine measured at start: v_n, a pass over n tokens in passes over one, and c, a drafted token.
+// What the engine measured at start, in passes over one token: v_n, a pass over n tokens, and c_n, a
+// proposer's pass over n.
 void PrintCosts(const EngineCore& core) {
   const StepCosts& costs = core.costs();
   const double one = costs.step.At(1);
   nlohmann::ordered_json row = {{"pass_ms", 1e3 * one}};
-  for (const int n : {2, 3, 4, 5, 8, 16, 32, 64}) row["v"][std::to_string(n)] = costs.step.At(n) / one;
+  for (const int n : {2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 32, 64})
+    row["v"][std::to_string(n)] = costs.step.At(n) / one;
   for (const ProposerKind kind : core.info().proposers) {
-    const CostCurve& curve = costs.proposer[static_cast<std::size_t>(kind)];
-    for (const int n : {1, 8, 32})
+    const CostCurve& curve = costs.proposer[IndexOf(kind)];
+    for (const int n : {1, 2, 8, 32})
       row["c"][std::string(ProposerName(kind))][std::to_string(n)] = curve.At(n) / one;
   }
   std::printf("%s\n", row.dump().c_str());

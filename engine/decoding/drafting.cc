@@ -48,9 +48,10 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   if (models.recycle != nullptr) {
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
-    if (profile)
+    if (profile) {
       costs.proposer[IndexOf(ProposerKind::kRecycle)] =
-          ProfileRecycleModule(backend, *models.recycle, module);
+          ProfileRecycleModule(backend, *models.recycle, module, {*models.target, target});
+    }
     proposers[IndexOf(ProposerKind::kRecycle)] =
         std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
                                           config.block_size, config.max_num_batched_tokens);
@@ -58,8 +59,10 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
     draft.max_rows = config.max_num_seqs;
-    if (profile)
-      costs.proposer[IndexOf(ProposerKind::kDraftModel)] = ProfileDecoder(backend, *models.draft, draft);
+    if (profile) {
+      costs.proposer[IndexOf(ProposerKind::kDraftModel)] =
+          ProfileDraftModel(backend, *models.draft, draft, {*models.target, target});
+    }
     proposers[IndexOf(ProposerKind::kDraftModel)] = std::make_unique<DraftModelProposer>(
         backend, *models.draft, draft.kv, pool, vocab_size, config.block_size, config.max_num_batched_tokens);
   }
@@ -115,7 +118,7 @@ RoutingRequest Drafting::Describe(const Sequence& sequence) const {
     const auto kind = static_cast<ProposerKind>(p);
     const bool allowed = description.requested ? description.requested_proposer == kind
                                                : request.proposer.value_or(kind) == kind;
-    description.available[p] = allowed && proposers_[p] != nullptr && proposers_[p]->CanPropose(sequence);
+    if (allowed && proposers_[p] != nullptr) description.to_read[p] = proposers_[p]->TokensToRead(sequence);
   }
   return description;
 }
@@ -153,21 +156,23 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
   for (std::size_t p = 0; p < proposers_.size(); ++p) {
     const auto kind = static_cast<ProposerKind>(p);
     wishes_.clear();
+    passes_.assign(kMaxDraftTokens, 0);
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
       const ScheduledSequence& item = plan.items[i];
       if (routes_of_items_[i].proposer != kind || item.num_draft_tokens == 0) continue;
       drafts[i].proposer = kind;
       wishes_.push_back({item.sequence, penalties[i], item.num_draft_tokens, &drafts[i]});
+      passes_[0] += std::max(1, proposers_[p]->TokensToRead(*item.sequence).value_or(0));
     }
     if (wishes_.empty()) continue;
     const auto begin = std::chrono::steady_clock::now();
     proposers_[p]->Propose(wishes_);
-    int longest = 0;
-    for (const DraftRequest& wish : wishes_) {
-      longest = std::max(longest, static_cast<int>(wish.draft->tokens.size()));
-    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    router_.ObserveProposer(kind, static_cast<int>(wishes_.size()), longest, seconds);
+    for (const DraftRequest& wish : wishes_) {
+      for (std::size_t depth = 1; depth < wish.draft->tokens.size(); ++depth) ++passes_[depth];
+    }
+    passes_.erase(std::ranges::find(passes_, 0), passes_.end());
+    router_.ObserveProposer(kind, passes_, seconds);
   }
 }
 

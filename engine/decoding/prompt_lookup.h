@@ -12,7 +12,10 @@ namespace reprise {
 class PromptLookupProposer final : public Proposer {
  public:
   ProposerKind kind() const override { return ProposerKind::kPromptLookup; }
-  bool CanPropose(const Sequence& sequence) override { return FindMatch(sequence) > 0; }
+  std::optional<int> TokensToRead(const Sequence& sequence) override {
+    if (FindMatch(sequence) == 0) return std::nullopt;
+    return 0;
+  }
   void Propose(std::span<const DraftRequest> requests) override;
   void Observe(const StepOutcome&) override {}
   void Forget(RequestId id) override { indexes_.erase(id); }

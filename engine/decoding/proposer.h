@@ -3,6 +3,7 @@
 // it.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -56,8 +57,9 @@ class Proposer {
   virtual ~Proposer() = default;
 
   virtual ProposerKind kind() const = 0;
-  // Whether it would have anything to say now: false for a prompt look-up that finds nothing.
-  virtual bool CanPropose(const Sequence& sequence) = 0;
+  // How many tokens of the sequence it has to read before it can draft, which is part of what a draft costs;
+  // nullopt when it would have nothing to say: a prompt look-up that finds no match.
+  virtual std::optional<int> TokensToRead(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.
   virtual void Propose(std::span<const DraftRequest> requests) = 0;
   virtual void Observe(const StepOutcome& outcome) = 0;

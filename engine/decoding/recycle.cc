@@ -75,9 +75,10 @@ int RecycleProposer::FirstSlot(State* state) const {
   return state->next_slot;
 }
 
-bool RecycleProposer::CanPropose(const Sequence& sequence) {
-  if (!MayRecycle(*sequence.request)) return false;
-  return FirstSlot(&StateOf(sequence)) < static_cast<int>(sequence.tokens.size());
+std::optional<int> RecycleProposer::TokensToRead(const Sequence& sequence) {
+  if (!MayRecycle(*sequence.request)) return std::nullopt;
+  const int slots = static_cast<int>(sequence.tokens.size()) - FirstSlot(&StateOf(sequence));
+  return slots > 0 ? std::optional<int>(slots) : std::nullopt;
 }
 
 void RecycleProposer::AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,

@@ -26,7 +26,7 @@ class RecycleProposer final : public Proposer {
                   int vocab_size, int block_size, int max_batch_tokens, int num_kept = 256);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
-  bool CanPropose(const Sequence& sequence) override;
+  std::optional<int> TokensToRead(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
   void Observe(const StepOutcome& outcome) override;
   void Forget(RequestId id) override { states_.erase(id); }

@@ -15,8 +15,17 @@ constexpr int kExploringDraft = 2;  // tokens
 constexpr double kOptimism = 0.9;   // acceptance that exploration hopes for
 // What a sequence that is not drafting must expect to gain, for it to begin: switching on costs a catch-up.
 constexpr double kSwitchOnShare = 0.97;
+// A proposer that drafts in every step reads a token or two a step. What it has missed while it was off is an
+// investment, spread over so many steps.
+constexpr int kUsualRead = 2;
+constexpr int kRepaidWithin = 16;
 constexpr double kInitialAcceptance[kNumProposers] = {0.5, 0.5, 0.5};
 constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
+
+// Tokens that a sequence's first drafted token counts for in its proposer's pass.
+int CountedRead(int to_read) {
+  return std::clamp(to_read, 1, kUsualRead) + std::max(to_read - kUsualRead, 0) / kRepaidWithin;
+}
 
 }  // namespace
 
@@ -40,13 +49,15 @@ bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candi
   double best = 0;
   for (int p = 0; p < kNumProposers; ++p) {
     const auto proposer = static_cast<ProposerKind>(p);
-    if (!request.available[IndexOf(proposer)]) continue;
+    const std::optional<int> to_read = request.to_read[IndexOf(proposer)];
+    if (!to_read) continue;
+    const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
     double survival = 1, tokens = 1;
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
       survival *= Estimate(*record, proposer, k - 1);
       tokens += survival;
-      const double seconds =
-          costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds + k * costs_.proposer[IndexOf(proposer)].At(1);
+      const double seconds = costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds +
+                             curve.At(CountedRead(*to_read)) + (k - 1) * curve.At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
@@ -65,12 +76,14 @@ class StepEstimate {
       : costs_(costs), rows_(num_sequences), num_tokens_(num_tokens), expected_tokens_(expected_tokens) {}
 
   // One more drafted token of that proposer, the `depth`-th of its sequence, expected to give `gain` tokens.
-  void Add(ProposerKind proposer, int depth, double gain) {
-    // Sequences draft side by side: the first that drafts to a depth pays for a drafting step.
+  // The proposer has `to_read` tokens of the sequence to read before the first one.
+  void Add(ProposerKind proposer, int depth, int to_read, double gain) {
+    // Sequences draft side by side: a pass of the proposer for each depth.
     const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
-    int& count = depth_count_[IndexOf(proposer)][static_cast<std::size_t>(depth)];
-    drafting_seconds_ += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
-    ++count;
+    int& size = pass_size_[IndexOf(proposer)][static_cast<std::size_t>(depth)];
+    const int before = size;
+    size += depth == 0 ? CountedRead(to_read) : 1;
+    drafting_seconds_ += curve.At(size) - (before > 0 ? curve.At(before) : 0.0);
     ++rows_;
     ++num_tokens_;
     expected_tokens_ += gain;
@@ -86,7 +99,7 @@ class StepEstimate {
   int num_tokens_;
   double expected_tokens_;
   double drafting_seconds_ = 0;
-  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> depth_count_ = {};
+  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> pass_size_ = {};  // tokens, by depth
 };
 
 struct NextToken {
@@ -116,7 +129,7 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, i
     const NextToken next = queue.top();
     queue.pop();
     Candidate& c = (*candidates)[next.candidate];
-    step.Add(c.proposer, c.num_tokens, next.gain);
+    step.Add(c.proposer, c.num_tokens, *c.routing->to_read[IndexOf(c.proposer)], next.gain);
     c.survival *= Estimate(*c.record, c.proposer, c.num_tokens);
     ++c.num_tokens;
     path.push_back(next.candidate);
@@ -137,7 +150,7 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   Route route{request.requested_proposer, std::min(request.max_tokens, budget), RouteReason::kRequested};
   if (!request.requested_proposer) {
     route.num_tokens = 0;
-  } else if (!request.available[IndexOf(*request.requested_proposer)]) {
+  } else if (!request.to_read[IndexOf(*request.requested_proposer)]) {
     route = {std::nullopt, 0, request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
   } else if (route.num_tokens <= 0) {
     route = {std::nullopt, 0, RouteReason::kNoBudget};
@@ -210,7 +223,7 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
         }
         continue;
       }
-      if (!request.available[at]) continue;
+      if (!request.to_read[at]) continue;
       if (record.burst_left[at] == 0) {
         if (++record.steps_off[at] < record.interval[at]) continue;
         if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) {
@@ -250,7 +263,7 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
       if (MethodOf(proposer) != method) continue;
       std::vector<Candidate> candidates;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].requested || !requests[i].available[IndexOf(proposer)]) continue;
+        if (requests[i].requested || !requests[i].to_read[IndexOf(proposer)]) continue;
         candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer});
       }
       if (candidates.empty()) continue;
@@ -271,8 +284,12 @@ void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, doub
   if (num_rows > 0) costs_.row_seconds += 0.05 * (sample_seconds / num_rows - costs_.row_seconds);
 }
 
-void Router::ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds) {
-  if (steps > 0) costs_.proposer[IndexOf(proposer)].Observe(sequences, seconds / steps);
+void Router::ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds) {
+  CostCurve& curve = costs_.proposer[IndexOf(proposer)];
+  double expected = 0;
+  for (const int size : passes) expected += curve.At(size);
+  if (expected <= 0) return;
+  for (const int size : passes) curve.Observe(size, curve.At(size) * seconds / expected);
 }
 
 }  // namespace reprise

@@ -19,15 +19,17 @@ namespace reprise {
 // What a step and its parts cost, in seconds.
 struct StepCosts {
   CostCurve step;                                 // the target's pass, by tokens
-  std::array<CostCurve, kNumProposers> proposer;  // one drafted token, by sequences
+  std::array<CostCurve, kNumProposers> proposer;  // a proposer's pass, by tokens it reads
   double row_seconds = 0;                         // sampling and verifying one row of logits
 };
 
 // One sequence that gets its next token in this step.
 struct RoutingRequest {
   RequestId id = 0;
-  std::array<bool, kNumProposers> available = {};  // loaded, allowed, and with something to say
-  int max_tokens = 0;                              // longest draft that makes sense now
+  // By proposer: tokens it must read before it can draft; nullopt when it is not loaded, not allowed, or has
+  // nothing to say.
+  std::array<std::optional<int>, kNumProposers> to_read = {};
+  int max_tokens = 0;      // longest draft that makes sense now
   bool requested = false;  // the method is not auto: `requested_proposer` drafts max_tokens
   std::optional<ProposerKind> requested_proposer;  // unset: plain
 };
@@ -45,8 +47,8 @@ class Router {
   // The target's pass over `num_tokens` tokens, all of them of sequences that got their next token, and then
   // the sampling of `num_rows` rows.
   void ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds);
-  // `steps` drafting steps of about `sequences` sequences each.
-  void ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds);
+  // A proposer's passes of one step, each over so many tokens; of all of them together.
+  void ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds);
   void Forget(RequestId id) { records_.erase(id); }
 
   const StepCosts& costs() const { return costs_; }

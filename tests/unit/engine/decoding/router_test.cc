@@ -23,7 +23,7 @@ class Script {
     for (int i = 0; i < requests; ++i) {
       RoutingRequest request;
       request.id = static_cast<RequestId>(i + 1);
-      request.available = {true, false, false};
+      request.to_read = {1, std::nullopt, std::nullopt};
       request.max_tokens = 8;
       requests_.push_back(request);
     }
@@ -114,7 +114,7 @@ TEST_CASE("D6: drafts grow with acceptance, and shrink as the batch fills the ma
 
 TEST_CASE("D6: the better proposer is found and kept", "[decoding]") {
   Script script(1);
-  script.requests()[0].available = {true, true, false};
+  script.requests()[0].to_read = {1, 1, std::nullopt};
   script.acceptance = {0.35, 0.85, 0};
   script.Run(150);
   int better = 0;
