@@ -20,8 +20,8 @@ class DraftModelProposer final : public Proposer {
                      int vocab_size, int block_size, int max_batch_tokens);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
-  std::optional<int> TokensToRead(const Sequence& sequence) override {
-    return static_cast<int>(sequence.tokens.size()) - StateOf(sequence).num_computed;
+  std::optional<DraftOffer> Offer(const Sequence& sequence) override {
+    return DraftOffer{static_cast<int>(sequence.tokens.size()) - StateOf(sequence).num_computed};
   }
   // What the draft model has not seen yet it reads first, at most max_batch_tokens in a step; a sequence that
   // does not fit gets its drafts in a later step.

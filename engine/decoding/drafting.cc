@@ -118,7 +118,7 @@ RoutingRequest Drafting::Describe(const Sequence& sequence) const {
     const auto kind = static_cast<ProposerKind>(p);
     const bool allowed = description.requested ? description.requested_proposer == kind
                                                : request.proposer.value_or(kind) == kind;
-    if (allowed && proposers_[p] != nullptr) description.to_read[p] = proposers_[p]->TokensToRead(sequence);
+    if (allowed && proposers_[p] != nullptr) description.offers[p] = proposers_[p]->Offer(sequence);
   }
   return description;
 }
@@ -160,9 +160,11 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
       const ScheduledSequence& item = plan.items[i];
       if (routes_of_items_[i].proposer != kind || item.num_draft_tokens == 0) continue;
+      const DraftOffer offer = proposers_[p]->Offer(*item.sequence).value_or(DraftOffer{});
       drafts[i].proposer = kind;
+      drafts[i].confidence = offer.confidence;
       wishes_.push_back({item.sequence, penalties[i], item.num_draft_tokens, &drafts[i]});
-      passes_[0] += std::max(1, proposers_[p]->TokensToRead(*item.sequence).value_or(0));
+      passes_[0] += std::max(1, offer.to_read);
     }
     if (wishes_.empty()) continue;
     const auto begin = std::chrono::steady_clock::now();
@@ -184,7 +186,7 @@ void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts
     // What is taken unverified or leniently says nothing about how likely drafts are to stand.
     if (drafted == 0 || request.lenience < 1.0f) continue;
     const int accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;
-    router_.ObserveDraft(request.id, drafts[i].proposer, drafted, accepted);
+    router_.ObserveDraft(request.id, drafts[i].proposer, drafts[i].confidence, drafted, accepted);
   }
   if (decoding_.size() == outcome.plan.items.size()) {
     router_.ObserveStep(outcome.batch.num_tokens(), pass_seconds, outcome.batch.num_logit_rows(),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/decoding/distribution.h"
+#include "engine/decoding/offer.h"
 #include "engine/logits_processor.h"
 #include "kernels/batch_view.h"
 #include "models/decoder.h"
@@ -22,6 +23,7 @@ struct Draft {
   // are reused.
   std::vector<TokenDistribution> distributions;
   ProposerKind proposer = ProposerKind::kRecycle;
+  int confidence = 0;       // of the offer
   bool unverified = false;  // taken as they are: RecycleGPT's own alternation
 
   void Clear() {
@@ -57,9 +59,8 @@ class Proposer {
   virtual ~Proposer() = default;
 
   virtual ProposerKind kind() const = 0;
-  // How many tokens of the sequence it has to read before it can draft, which is part of what a draft costs;
-  // nullopt when it would have nothing to say: a prompt look-up that finds no match.
-  virtual std::optional<int> TokensToRead(const Sequence& sequence) = 0;
+  // What it would have to say now; nullopt: nothing, such as a prompt look-up that finds no match.
+  virtual std::optional<DraftOffer> Offer(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.
   virtual void Propose(std::span<const DraftRequest> requests) = 0;
   virtual void Observe(const StepOutcome& outcome) = 0;

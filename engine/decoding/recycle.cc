@@ -75,10 +75,11 @@ int RecycleProposer::FirstSlot(State* state) const {
   return state->next_slot;
 }
 
-std::optional<int> RecycleProposer::TokensToRead(const Sequence& sequence) {
+std::optional<DraftOffer> RecycleProposer::Offer(const Sequence& sequence) {
   if (!MayRecycle(*sequence.request)) return std::nullopt;
   const int slots = static_cast<int>(sequence.tokens.size()) - FirstSlot(&StateOf(sequence));
-  return slots > 0 ? std::optional<int>(slots) : std::nullopt;
+  if (slots <= 0) return std::nullopt;
+  return DraftOffer{slots};
 }
 
 void RecycleProposer::AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,

@@ -19,7 +19,6 @@ constexpr double kSwitchOnShare = 0.97;
 // investment, spread over so many steps.
 constexpr int kUsualRead = 2;
 constexpr int kRepaidWithin = 16;
-constexpr double kInitialAcceptance[kNumProposers] = {0.5, 0.5, 0.5};
 constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
 
 // Tokens that a sequence's first drafted token counts for in its proposer's pass.
@@ -29,10 +28,7 @@ int CountedRead(int to_read) {
 
 }  // namespace
 
-Router::Router(StepCosts costs)
-    : costs_(std::move(costs)),
-      priors_{AcceptancePrior(kInitialAcceptance[0]), AcceptancePrior(kInitialAcceptance[1]),
-              AcceptancePrior(kInitialAcceptance[2])} {}
+Router::Router(StepCosts costs) : costs_(std::move(costs)) {}
 
 Router::Record& Router::RecordOf(RequestId id) {
   const auto [it, is_new] = records_.try_emplace(id);
@@ -40,8 +36,10 @@ Router::Record& Router::RecordOf(RequestId id) {
   return it->second;
 }
 
-double Router::Estimate(const Record& record, ProposerKind proposer, int position) const {
-  return record.acceptance[IndexOf(proposer)].Estimate(priors_[IndexOf(proposer)], position);
+double Router::Estimate(const Record& record, ProposerKind proposer, int confidence, int position) const {
+  const std::size_t p = IndexOf(proposer);
+  return record.acceptance[p].Estimate(priors_[p][static_cast<std::size_t>(confidence)], confidence,
+                                       position);
 }
 
 bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const {
@@ -49,19 +47,20 @@ bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candi
   double best = 0;
   for (int p = 0; p < kNumProposers; ++p) {
     const auto proposer = static_cast<ProposerKind>(p);
-    const std::optional<int> to_read = request.to_read[IndexOf(proposer)];
-    if (!to_read) continue;
+    const std::optional<DraftOffer>& offer = request.offers[IndexOf(proposer)];
+    if (!offer) continue;
     const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
     double survival = 1, tokens = 1;
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
-      survival *= Estimate(*record, proposer, k - 1);
+      survival *= Estimate(*record, proposer, offer->confidence, k - 1);
       tokens += survival;
       const double seconds = costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds +
-                             curve.At(CountedRead(*to_read)) + (k - 1) * curve.At(1);
+                             curve.At(CountedRead(offer->to_read)) + (k - 1) * curve.At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
       out->proposer = proposer;
+      out->offer = *offer;
     }
   }
   return best > 0;
@@ -113,7 +112,7 @@ struct NextToken {
 double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
                         double expected_tokens) const {
   const auto gain = [&](const Candidate& c) {
-    const double own = c.survival * Estimate(*c.record, c.proposer, c.num_tokens);
+    const double own = c.survival * Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
     return c.record->drafting ? own : own * kSwitchOnShare;
   };
   std::priority_queue<NextToken> queue;
@@ -129,8 +128,8 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, i
     const NextToken next = queue.top();
     queue.pop();
     Candidate& c = (*candidates)[next.candidate];
-    step.Add(c.proposer, c.num_tokens, *c.routing->to_read[IndexOf(c.proposer)], next.gain);
-    c.survival *= Estimate(*c.record, c.proposer, c.num_tokens);
+    step.Add(c.proposer, c.num_tokens, c.offer.to_read, next.gain);
+    c.survival *= Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
     ++c.num_tokens;
     path.push_back(next.candidate);
     const double rate = step.TokensPerSecond();
@@ -150,7 +149,7 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   Route route{request.requested_proposer, std::min(request.max_tokens, budget), RouteReason::kRequested};
   if (!request.requested_proposer) {
     route.num_tokens = 0;
-  } else if (!request.to_read[IndexOf(*request.requested_proposer)]) {
+  } else if (!request.offers[IndexOf(*request.requested_proposer)]) {
     route = {std::nullopt, 0, request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
   } else if (route.num_tokens <= 0) {
     route = {std::nullopt, 0, RouteReason::kNoBudget};
@@ -223,7 +222,7 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
         }
         continue;
       }
-      if (!request.to_read[at]) continue;
+      if (!request.offers[at]) continue;
       if (record.burst_left[at] == 0) {
         if (++record.steps_off[at] < record.interval[at]) continue;
         if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) {
@@ -263,8 +262,9 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
       if (MethodOf(proposer) != method) continue;
       std::vector<Candidate> candidates;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].requested || !requests[i].to_read[IndexOf(proposer)]) continue;
-        candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer});
+        const std::optional<DraftOffer>& offer = requests[i].offers[IndexOf(proposer)];
+        if (requests[i].requested || !offer) continue;
+        candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer, *offer});
       }
       if (candidates.empty()) continue;
       best = std::max(best, Allocate(&candidates, sequences, num_tokens, max_drafts, sequences));
@@ -273,10 +273,12 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
   }
 }
 
-void Router::ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted) {
+void Router::ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted) {
   if (drafted == 0) return;
-  priors_[IndexOf(proposer)].Observe(drafted, accepted);
-  RecordOf(id).acceptance[IndexOf(proposer)].Observe(drafted, accepted);
+  const std::size_t p = IndexOf(proposer);
+  AcceptancePrior& prior = priors_[p][static_cast<std::size_t>(confidence)];
+  RecordOf(id).acceptance[p].Observe(prior, confidence, drafted, accepted);
+  prior.Observe(drafted, accepted);
 }
 
 void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds) {

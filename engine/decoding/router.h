@@ -11,6 +11,7 @@
 
 #include "engine/decoding/acceptance.h"
 #include "engine/decoding/cost_curve.h"
+#include "engine/decoding/offer.h"
 #include "engine/route.h"
 #include "scheduler/request.h"
 
@@ -26,9 +27,8 @@ struct StepCosts {
 // One sequence that gets its next token in this step.
 struct RoutingRequest {
   RequestId id = 0;
-  // By proposer: tokens it must read before it can draft; nullopt when it is not loaded, not allowed, or has
-  // nothing to say.
-  std::array<std::optional<int>, kNumProposers> to_read = {};
+  // By proposer; nullopt when it is not loaded, not allowed, or has nothing to say.
+  std::array<std::optional<DraftOffer>, kNumProposers> offers = {};
   int max_tokens = 0;      // longest draft that makes sense now
   bool requested = false;  // the method is not auto: `requested_proposer` drafts max_tokens
   std::optional<ProposerKind> requested_proposer;  // unset: plain
@@ -43,7 +43,7 @@ class Router {
               std::vector<Route>* routes);
 
   // After verification. Also drafts that were requested teach.
-  void ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted);
+  void ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted);
   // The target's pass over `num_tokens` tokens, all of them of sequences that got their next token, and then
   // the sampling of `num_rows` rows.
   void ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds);
@@ -69,12 +69,14 @@ class Router {
     const RoutingRequest* routing = nullptr;
     Record* record = nullptr;
     ProposerKind proposer = ProposerKind::kRecycle;
+    DraftOffer offer = {};
     int num_tokens = 0;
     double survival = 1;  // probability that all of them stand
   };
 
   Record& RecordOf(RequestId id);
-  double Estimate(const Record& record, ProposerKind proposer, int position) const;
+  // Probability that the token at `position` of a draft stands, given that those before it do.
+  double Estimate(const Record& record, ProposerKind proposer, int confidence, int position) const;
   // The best proposer for a sequence by itself; false when none is available.
   bool ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const;
   // Lengthens drafts greedily; leaves in `candidates` the lengths that gave the most tokens per second.
@@ -87,7 +89,7 @@ class Router {
   void EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts);
 
   StepCosts costs_;
-  std::array<AcceptancePrior, kNumProposers> priors_;
+  std::array<std::array<AcceptancePrior, kNumConfidences>, kNumProposers> priors_;
   std::unordered_map<RequestId, Record> records_;
   std::array<double, kNumMethods> goodput_ = {};  // by DecodingMethod
   int steps_ = 0;

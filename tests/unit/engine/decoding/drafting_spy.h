@@ -22,10 +22,10 @@ class DraftingSpy final : public Proposer {
   explicit DraftingSpy(std::unique_ptr<Proposer> inner) : inner_(std::move(inner)) {}
 
   ProposerKind kind() const override { return inner_->kind(); }
-  std::optional<int> TokensToRead(const Sequence& sequence) override {
+  std::optional<DraftOffer> Offer(const Sequence& sequence) override {
     const int generated = sequence.num_generated();
     if (generated >= pause_begin && generated < pause_end) return std::nullopt;
-    return inner_->TokensToRead(sequence);
+    return inner_->Offer(sequence);
   }
   void Propose(std::span<const DraftRequest> requests) override {
     inner_->Propose(requests);
