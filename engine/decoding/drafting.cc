@@ -27,6 +27,12 @@ bool GetsNextToken(const ScheduledSequence& item) {
   return item.reaches_end && item.num_tokens == 1 && item.num_logit_rows == 1 && request.max_tokens > 0;
 }
 
+int NumContext(const BatchPlan& plan) {
+  int total = 0;
+  for (const ScheduledSequence& item : plan.items) total += item.sequence->num_computed;
+  return total;
+}
+
 }  // namespace
 
 std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
@@ -35,7 +41,7 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   const BlockPool& pool = scheduler.block_pool();
   const int vocab_size = models.target->config().vocab_size;
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-  StepCosts costs{kUnmeasuredPass, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
+  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
   std::span<const KvLayer> layers = kv.layers();
   const auto take = [&](int n) {
     const auto own = layers.first(static_cast<std::size_t>(n));
@@ -44,7 +50,10 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
                          config.max_num_logit_rows};
   };
   const ProfiledModel target = take(models.target->num_layers());
-  if (profile) costs.step = ProfileDecoder(backend, *models.target, target);
+  if (profile) {
+    costs.step = ProfileDecoder(backend, *models.target, target);
+    costs.context_seconds = ProfileContext(backend, *models.target, target);
+  }
   if (models.recycle != nullptr) {
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
@@ -136,7 +145,8 @@ void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<Penal
     requests_.push_back(Describe(*plan->items[i].sequence));
   }
   const int rows_left = scheduler.config().max_num_logit_rows - plan->num_logit_rows;
-  router_.Assign(requests_, plan->num_tokens, std::min(plan->token_budget_left, rows_left), &routes_);
+  router_.Assign(requests_, {plan->num_tokens, NumContext(*plan)},
+                 std::min(plan->token_budget_left, rows_left), &routes_);
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     routes_of_items_[decoding_[i]] = routes_[i];
     wanted_[decoding_[i]] = routes_[i].num_tokens;
@@ -189,8 +199,8 @@ void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts
     router_.ObserveDraft(request.id, drafts[i].proposer, drafts[i].confidence, drafted, accepted);
   }
   if (decoding_.size() == outcome.plan.items.size()) {
-    router_.ObserveStep(outcome.batch.num_tokens(), pass_seconds, outcome.batch.num_logit_rows(),
-                        sample_seconds);
+    router_.ObserveStep({outcome.batch.num_tokens(), NumContext(outcome.plan)}, pass_seconds,
+                        outcome.batch.num_logit_rows(), sample_seconds);
   }
   for (const auto& proposer : proposers_) {
     if (proposer != nullptr) proposer->Observe(outcome);

@@ -21,6 +21,7 @@ constexpr double kRoundsSeconds = 0.5;
 // A large model is measured once, at fewer sizes after that long, and no more after twice as long: what
 // larger passes cost is then guessed from smaller ones.
 constexpr double kFirstRoundSeconds = 1.0;
+constexpr int kProfiledContext = 512;
 
 double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -38,11 +39,13 @@ class Tokens {
     block_start_[1] = static_cast<int>(blocks_.size());
   }
 
-  // The first `size` tokens, the first `rows` of them with logits. Valid until the next call.
-  BatchView First(int size, int rows) {
+  // `size` tokens behind `context` others, the first `rows` of them with logits. Valid until the next call.
+  BatchView Take(int size, int rows, int context = 0) {
     query_start_[1] = size;
+    context_len_[0] = context;
     const auto n = static_cast<std::size_t>(size);
-    const std::span<const int> positions = std::span(ascending_).first(n);
+    const std::span<const int> positions =
+        std::span(ascending_).subspan(static_cast<std::size_t>(context), n);
     return {std::span(token_ids_).first(n),
             positions,
             positions,
@@ -50,7 +53,7 @@ class Tokens {
             context_len_,
             block_start_,
             blocks_,
-            positions.first(static_cast<std::size_t>(rows))};
+            std::span(ascending_).first(static_cast<std::size_t>(rows))};
   }
 
  private:
@@ -82,7 +85,7 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model, int tokens_per_r
       } else if (points[at].size != size) {
         continue;
       }
-      const BatchView batch = tokens.First(size, (size + tokens_per_row - 1) / tokens_per_row);
+      const BatchView batch = tokens.Take(size, (size + tokens_per_row - 1) / tokens_per_row);
       before();
       if (!backend.Synchronize().ok()) return {};
       const auto begin = std::chrono::steady_clock::now();
@@ -98,8 +101,15 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model, int tokens_per_r
 // A pass of the target over one token.
 std::function<void()> PassOf(const ProfiledTarget& target) {
   return [&target, tokens = std::make_shared<Tokens>(1, target.model.block_size)] {
-    target.decoder.Forward(tokens->First(1, 1), target.model.kv);
+    target.decoder.Forward(tokens->Take(1, 1), target.model.kv);
   };
+}
+
+double SecondsOf(Backend& backend, const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  if (!backend.Synchronize().ok()) return 0;  // the first real step reports it
+  return SecondsSince(begin);
 }
 
 }  // namespace
@@ -125,6 +135,20 @@ CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const Pr
     }
     module.Forward(batch, model.kv);
   });
+}
+
+double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& model) {
+  const int context = std::min(kProfiledContext, model.num_blocks * model.block_size - 1);
+  Tokens tokens(context + 1, model.block_size);
+  double least[2] = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  for (int round = 0; round < kRounds; ++round) {
+    for (const int length : {0, context}) {
+      double& seconds = least[length > 0];
+      seconds = std::min(seconds,
+                         SecondsOf(backend, [&] { decoder.Forward(tokens.Take(1, 1, length), model.kv); }));
+    }
+  }
+  return std::max(0.0, least[1] - least[0]) / context;
 }
 
 }  // namespace reprise

@@ -31,5 +31,7 @@ CostCurve ProfileDraftModel(Backend& backend, Decoder& draft, const ProfiledMode
                             const ProfiledTarget& target);
 CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model,
                                const ProfiledTarget& target);
+// Seconds that one token of context adds to a pass over one token.
+double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& model);
 
 }  // namespace reprise

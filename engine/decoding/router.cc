@@ -42,20 +42,20 @@ double Router::Estimate(const Record& record, ProposerKind proposer, int confide
                                        position);
 }
 
-bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const {
-  // By what each would do for this sequence alone; how costs are shared is left to Allocate.
+bool Router::ChooseProposer(const RoutingRequest& request, int num_sequences, const StepSize& step,
+                            Candidate* out) const {
   double best = 0;
   for (int p = 0; p < kNumProposers; ++p) {
     const auto proposer = static_cast<ProposerKind>(p);
     const std::optional<DraftOffer>& offer = request.offers[IndexOf(proposer)];
     if (!offer) continue;
     const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
-    double survival = 1, tokens = 1;
+    double survival = 1, tokens = num_sequences;
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
-      survival *= Estimate(*record, proposer, offer->confidence, k - 1);
+      survival *= Estimate(*out->record, proposer, offer->confidence, k - 1);
       tokens += survival;
-      const double seconds = costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds +
-                             curve.At(CountedRead(offer->to_read)) + (k - 1) * curve.At(1);
+      const double seconds = costs_.Pass(step, k, num_sequences + k) + curve.At(CountedRead(offer->to_read)) +
+                             (k - 1) * curve.At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
@@ -71,8 +71,8 @@ namespace {
 // The cost and the worth of a step as drafted tokens are added to it.
 class StepEstimate {
  public:
-  StepEstimate(const StepCosts& costs, int num_sequences, int num_tokens, double expected_tokens)
-      : costs_(costs), rows_(num_sequences), num_tokens_(num_tokens), expected_tokens_(expected_tokens) {}
+  StepEstimate(const StepCosts& costs, int num_sequences, const StepSize& size)
+      : costs_(costs), num_sequences_(num_sequences), size_(size), expected_tokens_(num_sequences) {}
 
   // One more drafted token of that proposer, the `depth`-th of its sequence, expected to give `gain` tokens.
   // The proposer has `to_read` tokens of the sequence to read before the first one.
@@ -83,19 +83,19 @@ class StepEstimate {
     const int before = size;
     size += depth == 0 ? CountedRead(to_read) : 1;
     drafting_seconds_ += curve.At(size) - (before > 0 ? curve.At(before) : 0.0);
-    ++rows_;
-    ++num_tokens_;
+    ++num_drafts_;
     expected_tokens_ += gain;
   }
   double TokensPerSecond() const {
-    const double seconds = costs_.step.At(num_tokens_) + rows_ * costs_.row_seconds + drafting_seconds_;
+    const double seconds = costs_.Pass(size_, num_drafts_, num_sequences_ + num_drafts_) + drafting_seconds_;
     return expected_tokens_ / std::max(seconds, 1e-9);
   }
 
  private:
   const StepCosts& costs_;
-  int rows_;
-  int num_tokens_;
+  int num_sequences_;
+  StepSize size_;
+  int num_drafts_ = 0;
   double expected_tokens_;
   double drafting_seconds_ = 0;
   std::array<std::array<int, kMaxDraftTokens>, kNumProposers> pass_size_ = {};  // tokens, by depth
@@ -109,8 +109,8 @@ struct NextToken {
 
 }  // namespace
 
-double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
-                        double expected_tokens) const {
+double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, const StepSize& size,
+                        int max_drafts) const {
   const auto gain = [&](const Candidate& c) {
     const double own = c.survival * Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
     return c.record->drafting ? own : own * kSwitchOnShare;
@@ -120,7 +120,7 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, i
     const Candidate& c = (*candidates)[i];
     if (c.routing->max_tokens > 0) queue.push({gain(c), i});
   }
-  StepEstimate step(costs_, num_sequences, num_tokens, expected_tokens);
+  StepEstimate step(costs_, num_sequences, size);
   double best = step.TokensPerSecond();
   std::vector<std::size_t> path;  // candidates, in the order in which their tokens were added
   std::size_t best_length = 0;
@@ -157,8 +157,10 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   return route;
 }
 
-void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+void Router::Assign(std::span<const RoutingRequest> requests, const StepSize& planned, int max_drafts,
                     std::vector<Route>* routes) {
+  StepSize step = planned;
+  const auto num_sequences = static_cast<int>(requests.size());
   routes->assign(requests.size(), Route{});
   candidates_.clear();
   int budget = max_drafts;
@@ -168,20 +170,19 @@ void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, in
     if (request.requested) {
       route = RouteRequested(request, budget);
       budget -= route.num_tokens;
-      num_tokens += route.num_tokens;
+      step.num_tokens += route.num_tokens;
       continue;
     }
     Record& record = RecordOf(request.id);
     Candidate candidate{i, &request, &record};
-    if (ChooseProposer(request, &record, &candidate)) {
+    if (ChooseProposer(request, num_sequences, step, &candidate)) {
       candidates_.push_back(candidate);
     } else {
       route.reason = request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget;
     }
   }
   if (candidates_.empty()) return;
-  const auto num_sequences = static_cast<int>(requests.size());
-  Allocate(&candidates_, num_sequences, num_tokens, budget, num_sequences);
+  Allocate(&candidates_, num_sequences, step, budget);
   for (const Candidate& c : candidates_) {
     Route& route = (*routes)[c.request];
     budget -= c.num_tokens;
@@ -191,19 +192,19 @@ void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, in
       route.reason = RouteReason::kNoBudget;
     }
   }
-  Explore(requests, num_tokens, &budget, routes);
+  Explore(requests, step, &budget, routes);
   for (const Candidate& c : candidates_) c.record->drafting = (*routes)[c.request].proposer.has_value();
-  if (steps_++ % kGoodputInterval == 0) EstimateGoodput(requests, num_tokens, max_drafts);
+  if (steps_++ % kGoodputInterval == 0) EstimateGoodput(requests, step, max_drafts);
 }
 
-bool Router::WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const {
-  const double plain = costs_.step.At(num_tokens) + num_sequences * costs_.row_seconds;
-  const double drafted = costs_.step.At(num_tokens + num_sequences) + 2 * num_sequences * costs_.row_seconds +
+bool Router::WorthExploring(ProposerKind proposer, int num_sequences, const StepSize& step) const {
+  const double plain = costs_.Pass(step, 0, num_sequences);
+  const double drafted = costs_.Pass(step, num_sequences, 2 * num_sequences) +
                          costs_.proposer[IndexOf(proposer)].At(num_sequences);
   return (1 + kOptimism) * plain > drafted;
 }
 
-void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+void Router::Explore(std::span<const RoutingRequest> requests, const StepSize& step, int* budget,
                      std::vector<Route>* routes) {
   int explorers = 1;
   if (exploration_pause_ > 0) --exploration_pause_;
@@ -225,7 +226,7 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
       if (!request.offers[at]) continue;
       if (record.burst_left[at] == 0) {
         if (++record.steps_off[at] < record.interval[at]) continue;
-        if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) {
+        if (!WorthExploring(proposer, static_cast<int>(requests.size()), step)) {
           // Costs may be wrong too, measured on a busy machine: few streams look, now and then, all the same.
           const bool patient = record.interval[at] == kLastInterval;
           record.interval[at] = std::min(2 * record.interval[at], kLastInterval);
@@ -251,10 +252,10 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
   }
 }
 
-void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts) {
+void Router::EstimateGoodput(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts) {
   const auto sequences = static_cast<int>(requests.size());
   goodput_[static_cast<std::size_t>(DecodingMethod::kPlain)] =
-      sequences / std::max(costs_.step.At(num_tokens) + sequences * costs_.row_seconds, 1e-9);
+      sequences / std::max(costs_.Pass(step, 0, sequences), 1e-9);
   for (const DecodingMethod method : {DecodingMethod::kRecycle, DecodingMethod::kSpeculative}) {
     double best = 0;
     for (int p = 0; p < kNumProposers; ++p) {
@@ -267,7 +268,7 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
         candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer, *offer});
       }
       if (candidates.empty()) continue;
-      best = std::max(best, Allocate(&candidates, sequences, num_tokens, max_drafts, sequences));
+      best = std::max(best, Allocate(&candidates, sequences, step, max_drafts));
     }
     if (best > 0) goodput_[static_cast<std::size_t>(method)] = best;
   }
@@ -281,8 +282,8 @@ void Router::ObserveDraft(RequestId id, ProposerKind proposer, int confidence, i
   prior.Observe(drafted, accepted);
 }
 
-void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds) {
-  costs_.step.Observe(num_tokens, pass_seconds);
+void Router::ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds) {
+  costs_.step.Observe(step.num_tokens, pass_seconds - costs_.context_seconds * step.num_context);
   if (num_rows > 0) costs_.row_seconds += 0.05 * (sample_seconds / num_rows - costs_.row_seconds);
 }
 

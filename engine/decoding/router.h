@@ -17,11 +17,23 @@
 
 namespace reprise {
 
+// What a pass of the target computes.
+struct StepSize {
+  int num_tokens = 0;
+  int num_context = 0;  // tokens before them, over all sequences
+};
+
 // What a step and its parts cost, in seconds.
 struct StepCosts {
-  CostCurve step;                                 // the target's pass, by tokens
+  CostCurve step;                                 // the target's pass, by tokens, but for
+  double context_seconds = 0;                     // attention to one token of context
   std::array<CostCurve, kNumProposers> proposer;  // a proposer's pass, by tokens it reads
   double row_seconds = 0;                         // sampling and verifying one row of logits
+
+  // The target's pass with `drafts` more tokens, and what follows it for `rows` rows.
+  double Pass(const StepSize& size, int drafts, int rows) const {
+    return step.At(size.num_tokens + drafts) + context_seconds * size.num_context + rows * row_seconds;
+  }
 };
 
 // One sequence that gets its next token in this step.
@@ -38,15 +50,15 @@ class Router {
  public:
   explicit Router(StepCosts costs);
 
-  // One route per request. `num_tokens` the step computes anyhow; at most `max_drafts` more fit.
-  void Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+  // One route per request. The step computes `step` anyhow; at most `max_drafts` tokens more fit.
+  void Assign(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts,
               std::vector<Route>* routes);
 
   // After verification. Also drafts that were requested teach.
   void ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted);
-  // The target's pass over `num_tokens` tokens, all of them of sequences that got their next token, and then
-  // the sampling of `num_rows` rows.
-  void ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds);
+  // The target's pass, all of it for sequences that got their next token, and then the sampling of `num_rows`
+  // rows.
+  void ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds);
   // A proposer's passes of one step, each over so many tokens; of all of them together.
   void ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds);
   void Forget(RequestId id) { records_.erase(id); }
@@ -77,16 +89,17 @@ class Router {
   Record& RecordOf(RequestId id);
   // Probability that the token at `position` of a draft stands, given that those before it do.
   double Estimate(const Record& record, ProposerKind proposer, int confidence, int position) const;
-  // The best proposer for a sequence by itself; false when none is available.
-  bool ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const;
+  // The best proposer for a sequence while no other drafts; false when none is available.
+  bool ChooseProposer(const RoutingRequest& request, int num_sequences, const StepSize& step,
+                      Candidate* out) const;
   // Lengthens drafts greedily; leaves in `candidates` the lengths that gave the most tokens per second.
-  double Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
-                  double extra_seconds) const;
+  double Allocate(std::vector<Candidate>* candidates, int num_sequences, const StepSize& step,
+                  int max_drafts) const;
   static Route RouteRequested(const RoutingRequest& request, int budget);
-  void Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+  void Explore(std::span<const RoutingRequest> requests, const StepSize& step, int* budget,
                std::vector<Route>* routes);
-  bool WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const;
-  void EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts);
+  bool WorthExploring(ProposerKind proposer, int num_sequences, const StepSize& step) const;
+  void EstimateGoodput(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts);
 
   StepCosts costs_;
   std::array<std::array<AcceptancePrior, kNumConfidences>, kNumProposers> priors_;

@@ -36,7 +36,7 @@ class Script {
 
   // One step; returns the routes.
   const std::vector<Route>& Step(int max_drafts = 64) {
-    router_.Assign(requests_, static_cast<int>(requests_.size()), max_drafts, &routes_);
+    router_.Assign(requests_, {static_cast<int>(requests_.size()), 0}, max_drafts, &routes_);
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       if (!routes_[i].proposer) continue;
       const std::size_t proposer = IndexOf(*routes_[i].proposer);
