@@ -8,11 +8,11 @@ namespace {
 
 constexpr double kPriorRate = 0.02;  // of the shared averages, once they have seen enough
 constexpr double kInitial = 0.5;
-constexpr double kPriorWeight = 1.0;   // successes that the prior counts for in a request's estimate
+constexpr double kPriorWeight = 20.0;  // successes that the prior counts for in a request's estimate
 constexpr double kRecordDecay = 0.95;  // a draft
 // A run of misses this unlikely is no bad luck: the text has changed.
 constexpr double kSurprisingRun = 0.01;
-constexpr double kHighest = 0.98;
+constexpr double kHighest = 0.9;
 
 }  // namespace
 

@@ -13,6 +13,8 @@ constexpr int kLastInterval = 256;
 constexpr std::size_t kFewStreams = 4;
 constexpr int kExploringDraft = 2;  // tokens
 constexpr double kOptimism = 0.9;   // acceptance that exploration hopes for
+// Of what drafts are expected to gain: what looks best among many estimates is likely an overestimate.
+constexpr double kCaution = 0.85;
 // What a sequence that is not drafting must expect to gain, for it to begin: switching on costs a catch-up.
 constexpr double kSwitchOnShare = 0.97;
 // A proposer that drafts in every step reads a token or two a step. What it has missed while it was off is an
@@ -113,7 +115,7 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, c
                         int max_drafts) const {
   const auto gain = [&](const Candidate& c) {
     const double own = c.survival * Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
-    return c.record->drafting ? own : own * kSwitchOnShare;
+    return kCaution * (c.record->drafting ? own : own * kSwitchOnShare);
   };
   std::priority_queue<NextToken> queue;
   for (std::size_t i = 0; i < candidates->size(); ++i) {
