@@ -46,7 +46,11 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   const auto take = [&](int n) {
     const auto own = layers.first(static_cast<std::size_t>(n));
     layers = layers.subspan(static_cast<std::size_t>(n));
-    return ProfiledModel{own, config.block_size, config.num_blocks, config.max_num_batched_tokens,
+    return ProfiledModel{own,
+                         config.block_size,
+                         config.num_blocks,
+                         config.max_model_len,
+                         config.max_num_batched_tokens,
                          config.max_num_logit_rows};
   };
   const ProfiledModel target = take(models.target->num_layers());

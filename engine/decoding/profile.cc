@@ -65,11 +65,15 @@ class Tokens {
   int block_start_[2] = {0, 0};
 };
 
+int LongestSequence(const ProfiledModel& model) {
+  return std::min(model.max_positions, model.num_blocks * model.block_size);
+}
+
 // `forward` is timed, for batches with a row of logits for each `tokens_per_row` tokens; `before` is not.
 CostCurve Profile(Backend& backend, const ProfiledModel& model, int tokens_per_row,
                   const std::function<void()>& before, const std::function<void(const BatchView&)>& forward) {
   const int most = std::min({kSizes[std::size(kSizes) - 1], model.max_tokens, model.max_rows * tokens_per_row,
-                             model.num_blocks * model.block_size});
+                             LongestSequence(model)});
   Tokens tokens(most, model.block_size);
   std::vector<CostCurve::Point> points;
   const auto start = std::chrono::steady_clock::now();
@@ -138,7 +142,8 @@ CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const Pr
 }
 
 double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& model) {
-  const int context = std::min(kProfiledContext, model.num_blocks * model.block_size - 1);
+  const int context = std::min(kProfiledContext, LongestSequence(model) - 1);
+  if (context <= 0) return 0;
   Tokens tokens(context + 1, model.block_size);
   double least[2] = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
   for (int round = 0; round < kRounds; ++round) {

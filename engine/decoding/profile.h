@@ -13,8 +13,9 @@ struct ProfiledModel {
   std::span<const KvLayer> kv;
   int block_size = 0;
   int num_blocks = 0;
-  int max_tokens = 0;  // of one step
-  int max_rows = 0;    // of logits
+  int max_positions = 0;  // of a sequence
+  int max_tokens = 0;     // of one step
+  int max_rows = 0;       // of logits
 };
 
 // The model that a proposer drafts for.
