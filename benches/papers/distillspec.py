@@ -51,8 +51,8 @@ def parse_arguments():
     parser.add_argument("--questions", required=True, type=pathlib.Path, help="JSON lines with a 'question'")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
-    parser.add_argument("--trial-tokens", default=120_000, type=int, help="of each setting that is tried")
-    parser.add_argument("--tokens", default=400_000, type=int, help="of each draft that counts")
+    parser.add_argument("--trial-tokens", default=80_000, type=int, help="of each setting that is tried")
+    parser.add_argument("--tokens", default=300_000, type=int, help="of each draft that counts")
     parser.add_argument("--seeds", default=3, type=int)
     parser.add_argument("--out", type=pathlib.Path, help="write the figures to this JSON file")
     return parser.parse_args()
@@ -156,7 +156,7 @@ def main():
         drafts = [[distil(shop, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
                   for name in (distilled, baseline)]
         measured = efficiencies(shop, [folder for kind in drafts for folder in kind], categories, temperature)
-        result["temperatures"][temperature] = {
+        result["temperatures"][str(temperature)] = {
             "trials": tau, "distilled": settings[distilled], "cross_entropy": settings[baseline],
             "categories": compare(measured, *drafts, categories)}
     text = json.dumps(result, indent=1)

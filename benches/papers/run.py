@@ -141,8 +141,8 @@ def spread_of_sliced_steps(rows):
 
 def read_distillation(figures):
     """D1 and D2 from the file that distillspec.py writes."""
-    shared = {"command": "python benches/papers/distillspec.py …", "runs": f"{figures['seeds']} seeds",
-              "data": f"{figures['tokens']:,} answer tokens a draft"}
+    shared = {"command": figures.get("command", "python benches/papers/distillspec.py …"), "runs": f"{figures['seeds']} seed(s)",
+              "data": f"{figures['tokens']:,} answer tokens a draft. {figures.get('note', '')}".strip()}
     overall, held_out, spreads = [], [], []
     for temperature, result in figures["temperatures"].items():
         everything = result["categories"]["all"]
