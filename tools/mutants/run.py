@@ -97,8 +97,8 @@ MUTANTS = [
     Mutant("bursts never come back", "engine/decoding/router.cc",
            "if (++record.steps_off[at] < record.interval[at]) continue;", "continue;"),
     Mutant("drafts are free for the router", "engine/decoding/router.cc",
-           "drafting_seconds_ += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);",
-           "drafting_seconds_ += 0.0 * (curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0));"),
+           "drafting_seconds_ += curve.At(size) - (before > 0 ? curve.At(before) : 0.0);",
+           "drafting_seconds_ += 0.0 * (curve.At(size) - (before > 0 ? curve.At(before) : 0.0));"),
 ]
 
 
