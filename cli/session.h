@@ -36,6 +36,10 @@ struct EngineFlags {
   Result<EngineOptions> Options() const;
 };
 
+// --kv-cache-dtype, which EngineFlags declares too.
+void DeclareKvType(Flags* flags, std::string* name);
+KvType KvTypeNamed(const std::string& name);
+
 // How requests are decoded.
 struct DecodingFlags {
   std::string method = "auto";

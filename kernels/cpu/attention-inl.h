@@ -3,34 +3,57 @@
 // positions, so that blocking by rows, tiles or dimensions changes no bit. Keys beyond a row's range are
 // multiplied but dropped by a select; values beyond every row's range are not touched.
 
-template <bool kBf16>
-REPRISE_INLINE Vec LoadKv(const std::byte* base, std::size_t element) {
-  if constexpr (kBf16) return LoadBf16(reinterpret_cast<const std::uint16_t*>(base) + element);
-  return Load(reinterpret_cast<const float*>(base) + element);
+template <KvType kType>
+constexpr int kElementBytes = kType == KvType::kF32    ? 4
+                              : kType == KvType::kBF16 ? 2
+                                                       : 1;
+// Before the elements of a tile.
+template <KvType kType>
+constexpr int kScalesBytes = kType == KvType::kInt8 ? kKeyTile * 4 : 0;
+
+// Element `element` of a tile and the 15 after it.
+template <KvType kType>
+REPRISE_INLINE Vec LoadKv(const std::byte* tile, std::size_t element) {
+  const std::byte* at = tile + kScalesBytes<kType> + element * kElementBytes<kType>;
+  if constexpr (kType == KvType::kF32) return Load(reinterpret_cast<const float*>(at));
+  if constexpr (kType == KvType::kBF16) return LoadBf16(reinterpret_cast<const std::uint16_t*>(at));
+  if constexpr (kType == KvType::kInt8) return LoadInt8(at);
 }
 // The first n of 16.
-template <bool kBf16>
-REPRISE_INLINE Vec LoadKvPartial(const std::byte* base, std::size_t element, int n) {
-  constexpr unsigned kBytes = kBf16 ? 2 : 4;
-  alignas(64) std::byte buffer[64] = {};
-  __builtin_memcpy(buffer, base + element * kBytes, kBytes * static_cast<unsigned>(n));
-  return LoadKv<kBf16>(buffer, 0);
+template <KvType kType>
+REPRISE_INLINE Vec LoadKvPartial(const std::byte* tile, std::size_t element, int n) {
+  constexpr unsigned kBytes = kElementBytes<kType>;
+  alignas(64) std::byte buffer[kScalesBytes<kType> + 64] = {};
+  __builtin_memcpy(buffer + kScalesBytes<kType>, tile + kScalesBytes<kType> + element * kBytes,
+                   kBytes * static_cast<unsigned>(n));
+  return LoadKv<kType>(buffer, 0);
+}
+// The scales of a tile's positions.
+REPRISE_INLINE Vec LoadScales(const std::byte* tile) {
+  return Load(reinterpret_cast<const float*>(tile));
 }
 
+REPRISE_INLINE void Fetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
 // Fetches what will be read next: the same line of the keys kTilesAhead further on, and of the values of the
 // tile at hand. Tiles of one head lie apart in memory, so that the hardware does not do it.
-template <bool kBf16>
+template <KvType kType>
 REPRISE_INLINE void FetchAhead(const AttendPartition& work, int tile, int d) {
-  constexpr int kDimensionBytes = kKeyTile * (kBf16 ? 2 : 4);
+  constexpr int kDimensionBytes = kKeyTile * kElementBytes<kType>;
   if (d * kDimensionBytes % 64 != 0) return;
   const std::byte* keys = work.key_tiles[tile + kTilesAhead];
   const std::byte* values = work.value_tiles[tile];
-  _mm_prefetch(reinterpret_cast<const char*>(keys + d * kDimensionBytes), _MM_HINT_T0);
-  _mm_prefetch(reinterpret_cast<const char*>(values + d * kDimensionBytes), _MM_HINT_T0);
+  if (kScalesBytes < kType >> 0 && d == 0) {
+    Fetch(keys);
+    Fetch(values);
+  }
+  Fetch(keys + kScalesBytes<kType> + d * kDimensionBytes);
+  Fetch(values + kScalesBytes<kType> + d * kDimensionBytes);
 }
 
 // scores[r][16 (tile + i) ..] for kTiles tiles.
-template <bool kBf16, int kRows, int kTiles>
+template <KvType kType, int kRows, int kTiles>
 REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&scores)[kRows][kPartition]) {
   Vec sum[kRows][kTiles];
   const std::byte* keys[kTiles];
@@ -42,10 +65,10 @@ REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&sc
   }
   const float* q = work.queries;
   for (int d = 0; d < work.head_dim; ++d, q += kRows) {
-    for (int i = 0; i < kTiles; ++i) FetchAhead<kBf16>(work, tile + i, d);
+    for (int i = 0; i < kTiles; ++i) FetchAhead<kType>(work, tile + i, d);
     Vec key[kTiles];
     REPRISE_UNROLL
-    for (int i = 0; i < kTiles; ++i) key[i] = LoadKv<kBf16>(keys[i], static_cast<std::size_t>(d) * kKeyTile);
+    for (int i = 0; i < kTiles; ++i) key[i] = LoadKv<kType>(keys[i], static_cast<std::size_t>(d) * kKeyTile);
     REPRISE_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const Vec x = Set(q[r]);
@@ -53,11 +76,12 @@ REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&sc
       for (int i = 0; i < kTiles; ++i) sum[r][i] = Fma(x, key[i], sum[r][i]);
     }
   }
-  const Vec scale = Set(work.scale);
   REPRISE_UNROLL
-  for (int r = 0; r < kRows; ++r) {
+  for (int i = 0; i < kTiles; ++i) {
+    Vec scale = Set(work.scale);
+    if constexpr (kType == KvType::kInt8) scale = Mul(scale, LoadScales(keys[i]));
     REPRISE_UNROLL
-    for (int i = 0; i < kTiles; ++i) Store(scores[r] + kKeyTile * (tile + i), Mul(sum[r][i], scale));
+    for (int r = 0; r < kRows; ++r) Store(scores[r] + kKeyTile * (tile + i), Mul(sum[r][i], scale));
   }
 }
 
@@ -82,9 +106,23 @@ void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, 
   work.state.sum[r] = Sum(sum);
 }
 
+// Multiplies the weights by the scales of the values they will meet. Positions beyond every row's range may
+// become NaN here and are not looked at again.
+template <int kRows>
+REPRISE_INLINE void ScaleWeights(const AttendPartition& work, int first_tile, int last_tile,
+                                 float (&weights)[kRows][kPartition]) {
+  for (int t = first_tile; t <= last_tile; ++t) {
+    const Vec scale = LoadScales(work.value_tiles[t]);
+    for (int r = 0; r < kRows; ++r) {
+      float* at = weights[r] + kKeyTile * t;
+      Store(at, Mul(Load(at), scale));
+    }
+  }
+}
+
 // state.values[r][d .. d + 16 kVecs) = sum over positions [first, last] of weight * value. kWhole: all of
 // those dimensions exist; otherwise kVecs is 1 and fewer do.
-template <bool kBf16, int kRows, int kVecs, bool kWhole>
+template <KvType kType, int kRows, int kVecs, bool kWhole>
 REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last, int d,
                                 const float (&weights)[kRows][kPartition]) {
   Vec sum[kRows][kVecs];
@@ -99,8 +137,8 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
     Vec value[kVecs];
     REPRISE_UNROLL
     for (int i = 0; i < kVecs; ++i) {
-      value[i] = kWhole ? LoadKv<kBf16>(tile, element + 16 * i)
-                        : LoadKvPartial<kBf16>(tile, element, work.head_dim - d);
+      value[i] = kWhole ? LoadKv<kType>(tile, element + 16 * i)
+                        : LoadKvPartial<kType>(tile, element, work.head_dim - d);
     }
     REPRISE_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -116,7 +154,7 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
   }
 }
 
-template <bool kBf16, int kRows>
+template <KvType kType, int kRows>
 void AttendRows(const AttendPartition& work) {
   int first = kPartition;
   int last = -1;
@@ -131,38 +169,46 @@ void AttendRows(const AttendPartition& work) {
   alignas(64) float scores[kRows][kPartition];
   constexpr int kTiles = kScoreTiles<kRows>;
   int t = first_tile;
-  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kBf16, kRows, kTiles>(work, t, scores);
-  for (; t <= last_tile; ++t) ScoreTiles<kBf16, kRows, 1>(work, t, scores);
+  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kType, kRows, kTiles>(work, t, scores);
+  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1>(work, t, scores);
   for (int r = 0; r < kRows; ++r) Softmax(work, r, first_tile, last_tile, scores[r]);
+  if constexpr (kType == KvType::kInt8) ScaleWeights<kRows>(work, first_tile, last_tile, scores);
 
   constexpr int kVecs = kValueVecs<kRows>;
   int d = 0;
   for (; d + 16 * kVecs <= work.head_dim; d += 16 * kVecs)
-    WeighValues<kBf16, kRows, kVecs, true>(work, first, last, d, scores);
-  for (; d + 16 <= work.head_dim; d += 16) WeighValues<kBf16, kRows, 1, true>(work, first, last, d, scores);
-  if (d < work.head_dim) WeighValues<kBf16, kRows, 1, false>(work, first, last, d, scores);
+    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, scores);
+  for (; d + 16 <= work.head_dim; d += 16) WeighValues<kType, kRows, 1, true>(work, first, last, d, scores);
+  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, scores);
 }
 
-template <bool kBf16>
+template <KvType kType>
 void AttendType(const AttendPartition& work) {
   switch (work.rows) {
     case 1:
-      return AttendRows<kBf16, 1>(work);
+      return AttendRows<kType, 1>(work);
     case 2:
-      return AttendRows<kBf16, 2>(work);
+      return AttendRows<kType, 2>(work);
     case 3:
-      return AttendRows<kBf16, 3>(work);
+      return AttendRows<kType, 3>(work);
     case 4:
-      return AttendRows<kBf16, 4>(work);
+      return AttendRows<kType, 4>(work);
     case 5:
-      return AttendRows<kBf16, 5>(work);
+      return AttendRows<kType, 5>(work);
     default:
-      return AttendRows<kBf16, kMaxAttentionRows>(work);
+      return AttendRows<kType, kMaxAttentionRows>(work);
   }
 }
 
 void Attend(const AttendPartition& work) {
-  return work.bf16 ? AttendType<true>(work) : AttendType<false>(work);
+  switch (work.type) {
+    case KvType::kF32:
+      return AttendType<KvType::kF32>(work);
+    case KvType::kBF16:
+      return AttendType<KvType::kBF16>(work);
+    case KvType::kInt8:
+      return AttendType<KvType::kInt8>(work);
+  }
 }
 
 REPRISE_INLINE float ExpOne(float x) {

@@ -93,7 +93,7 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
   work.queries = queries;
   work.rows = rows;
   work.head_dim = geometry.head_dim;
-  work.bf16 = geometry.type == KvType::kBF16;
+  work.type = geometry.type;
   work.scale = args.scale;
   work.state = state;
   int first = kPartition;
@@ -118,9 +118,8 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
       continue;
     }
     const int position = begin + t * kKeyTile;
-    const std::size_t offset =
-        geometry.element_bytes() * KvTileOffset(geometry, blocks[position / geometry.block_size],
-                                                tile.kv_head, position % geometry.block_size / kKeyTile);
+    const std::size_t offset = KvTileOffset(geometry, blocks[position / geometry.block_size], tile.kv_head,
+                                            position % geometry.block_size / kKeyTile);
     keys[t] = args.kv.keys + offset;
     values[t] = args.kv.values + offset;
   }

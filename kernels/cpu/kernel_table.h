@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/tile_layout.h"
+#include "kernels/kv_type.h"
 
 namespace reprise {
 
@@ -82,8 +83,8 @@ struct RotateHead {
   float epsilon = 0.0f;
 };
 
-// The cache, per block and KV head: keys in tiles of 16 positions [head_dim][16], values
-// [position][head_dim].
+// The cache, per block and KV head, in tiles of 16 positions: keys [head_dim][16], values
+// [position][head_dim]. A tile of int8 begins with the scales of its positions, float [16].
 inline constexpr int kKeyTile = 16;
 // Attention is computed for partitions of this many positions, aligned to position 0, whose results are
 // merged in ascending order. A row's bits depend on nothing else.
@@ -108,7 +109,7 @@ struct AttendPartition {
   const float* queries = nullptr;  // [head_dim][rows]
   int rows = 0;                    // at most kMaxAttentionRows
   int head_dim = 0;
-  bool bf16 = false;  // of the cache; else float
+  KvType type = KvType::kF32;  // of the cache
   float scale = 1.0f;
   // [kPartitionTiles + kTilesAhead], the last ones of the next partition. Those before the
   // first a row looks at are null; those after the last one are only fetched.

@@ -8,7 +8,7 @@
 
 namespace reprise {
 
-// Elements before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
+// Bytes before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile);
 
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key);

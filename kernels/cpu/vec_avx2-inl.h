@@ -33,6 +33,12 @@ REPRISE_INLINE __m256 LoadFp16Eight(const std::byte* p) {
 REPRISE_INLINE Vec LoadFp16(const std::byte* p) {
   return {LoadFp16Eight(p), LoadFp16Eight(p + 16)};
 }
+REPRISE_INLINE __m256 LoadInt8Eight(const std::byte* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+REPRISE_INLINE Vec LoadInt8(const std::byte* p) {
+  return {LoadInt8Eight(p), LoadInt8Eight(p + 8)};
+}
 REPRISE_INLINE void LoadBf16Pairs(const std::byte* p, Vec* even, Vec* odd) {
   const __m256i lo = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   const __m256i hi = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32));

@@ -23,6 +23,9 @@ REPRISE_INLINE Vec LoadBf16(const std::uint16_t* p) {
 REPRISE_INLINE Vec LoadFp16(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+REPRISE_INLINE Vec LoadInt8(const std::byte* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 // 16 pairs of bfloat16: the even and the odd ones.
 REPRISE_INLINE void LoadBf16Pairs(const std::byte* p, Vec* even, Vec* odd) {
   const __m512i bits = _mm512_loadu_si512(p);
