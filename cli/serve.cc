@@ -35,6 +35,7 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(flags.ServerSettings()));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
   RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &engine_options));
+  if (flags.exit_on_engine_failure) engine_options.on_failure = [&signals] { signals.EndServing(); };
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));
   RETURN_IF_ERROR(CheckDecoding(flags.decoding, engine->info()));
@@ -56,6 +57,8 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   signals.OnReload(nullptr);
   server->Stop();
   LogInfo("stopped", {{"aborted_requests", clean ? "no" : "yes"}});
+  const EngineState state = engine->state();
+  if (flags.exit_on_engine_failure && state.failed) return Internal("the engine failed: " + state.failure);
   return OkStatus();
 }
 

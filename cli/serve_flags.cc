@@ -50,6 +50,9 @@ void ServeFlags::Declare(Flags* flags) {
                   &server.stall_seconds);
   flags->Duration("drain-timeout", "After SIGTERM, how long running requests may take to finish",
                   &drain_timeout_s);
+  flags->Switch("exit-on-engine-failure",
+                "Exit with code 1 when the device is lost, instead of serving a red /health",
+                &exit_on_engine_failure);
   flags->Choice("log-format", "Form of the log on standard error", &log_format, {"text", "json"});
 }
 

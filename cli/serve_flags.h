@@ -21,6 +21,7 @@ struct ServeFlags {
   std::string allowed_origins;
   std::string log_format = "text";
   double drain_timeout_s = 30;
+  bool exit_on_engine_failure = false;
   std::uint64_t max_body = std::uint64_t{32} << 20;
 
   ServeFlags() { engine.kv_cache_memory = std::uint64_t{2} << 30; }

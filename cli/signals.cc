@@ -47,6 +47,12 @@ void SignalWatcher::BeginServing() {
   serving_ = true;
 }
 
+void SignalWatcher::EndServing() {
+  std::lock_guard lock(mutex_);
+  terminating_ = true;
+  changed_.notify_all();
+}
+
 void SignalWatcher::WaitForTermination() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return terminating_; });

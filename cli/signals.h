@@ -21,6 +21,8 @@ class SignalWatcher {
   // Until this is called, the first SIGTERM or SIGINT ends the process with exit code 0: nothing is being
   // served yet.
   void BeginServing();
+  // Asks for the end from within; any thread.
+  void EndServing();
   // Blocks until the end is asked for.
   void WaitForTermination();
 

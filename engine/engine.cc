@@ -33,6 +33,7 @@ class Engine::Impl {
         max_queued_(options.max_queued_requests),
         vocab_size_(vocab_size),
         observer_(observer),
+        on_failure_(options.on_failure),
         seed_base_((std::uint64_t{std::random_device{}()} << 32) | std::random_device{}()),
         thread_([this] { Run(); }) {}
 
@@ -150,7 +151,7 @@ class Engine::Impl {
     while (TakeCommands()) {
       core_->ExpireDeadlines(Clock::now());
       const Result<bool> stepped = core_->Step(observer_);
-      UpdateState(stepped.status());
+      if (UpdateState(stepped.status()) && on_failure_) on_failure_();
     }
     core_->AbortAll(FinishReason::kAbort);
   }
@@ -185,10 +186,12 @@ class Engine::Impl {
     return true;
   }
 
-  void UpdateState(const Status& status) {
+  // True when the engine has failed just now.
+  bool UpdateState(const Status& status) {
     std::lock_guard lock(mutex_);
     last_progress_ = Clock::now();
-    if (!status.ok() && failure_.empty()) {
+    const bool fails = !status.ok() && failure_.empty();
+    if (fails) {
       failure_ = status.message();
       LogError("engine failed", {{"reason", failure_}});
     }
@@ -198,6 +201,7 @@ class Engine::Impl {
     state_.idle = core_->idle() && submitted_.empty();
     state_.last_step_unix_seconds = UnixSeconds();
     if (state_.idle) idle_.notify_all();
+    return fails;
   }
 
   const std::unique_ptr<EngineCore> core_;
@@ -205,6 +209,7 @@ class Engine::Impl {
   const int max_queued_;
   const int vocab_size_;
   EngineObserver* const observer_;
+  const std::function<void()> on_failure_;
   const std::uint64_t seed_base_;
   std::atomic<RequestId> next_id_{1};
 

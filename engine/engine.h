@@ -41,7 +41,9 @@ struct EngineOptions {
   int max_num_logit_rows = 0;      // rows of logits in one step; 0: 64 or twice max_num_seqs, the larger
   int max_queued_requests = 1024;  // waiting, over all calls
   bool enable_prefix_cache = true;
-  bool profile = true;     // measure at start what steps cost, for the router
+  bool profile = true;  // measure at start what steps cost, for the router
+  // Called once, on the engine thread, when the device has been lost and every stream has ended with kError.
+  std::function<void()> on_failure;
   bool poison_kv = false;  // tests: fill the cache with NaN first, so that a read of unwritten memory shows
 };
 

@@ -15,8 +15,7 @@ DraftModelProposer::DraftModelProposer(Backend& backend, Decoder& decoder, std::
       ready_(pool),
       block_size_(block_size),
       max_batch_tokens_(max_batch_tokens),
-      samplers_(static_cast<std::size_t>(backend.num_threads()),
-                DraftSampler(vocab_size, decoder.vocabulary().head_tokens)),
+      samplers_(backend, vocab_size, decoder.vocabulary().head_tokens),
       batch_(block_size) {}
 
 DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence) {
@@ -35,23 +34,18 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
 }
 
 void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
-  active_.clear();
   CatchUp(requests);
-  while (!active_.empty()) {
+  while (!rows_.empty()) {
     batch_.Clear();
-    rows_ = active_;
-    active_.clear();
-    for (const Active& row : rows_) {
-      const Draft& draft = *row.request->draft;
-      const Sequence& sequence = *row.request->sequence;
+    for (const DraftRequest* request : rows_) {
+      const Draft& draft = *request->draft;
+      const Sequence& sequence = *request->sequence;
       const int position = static_cast<int>(sequence.tokens.size() + draft.tokens.size()) - 1;
       batch_.Add(sequence, position, std::span(draft.tokens).last(1), true);
     }
     RunBatch();
   }
-  for (const DraftRequest& request : requests) {
-    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
-  }
+  RemoveDraftsFromPenalties(requests);
 }
 
 void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
@@ -72,7 +66,7 @@ void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
     state.num_computed += length;
     budget -= length;
     NoteBlocks(sequence, state);
-    if (reaches_end) rows_.push_back({&request, &state});
+    if (reaches_end) rows_.push_back(&request);
   }
   if (batch_.num_tokens() > 0) RunBatch();
 }
@@ -87,24 +81,11 @@ void DraftModelProposer::NoteBlocks(const Sequence& sequence, State& state) {
 void DraftModelProposer::RunBatch() {
   const Decoder::Output output = decoder_.Forward(batch_.View(), kv_);
   if (rows_.empty()) return;
-  DrawAll(backend_.ToHost(output.logits));
-}
-
-void DraftModelProposer::DrawAll(ConstMatrixView logits) {
-  drawn_.assign(rows_.size(), 0);
-  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
-    for (int i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
-      drawn_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)].request, row);
-    }
-  });
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    if (drawn_[i] == 0) continue;
-    const DraftRequest& request = *rows_[i].request;
-    request.penalties->Append(request.draft->tokens.back());
-    if (static_cast<int>(request.draft->tokens.size()) < request.num_tokens) active_.push_back(rows_[i]);
+  samplers_.Draw(rows_, backend_.ToHost(output.logits), &unfinished_);
+  for (std::size_t i = 0; i < unfinished_.size(); ++i) {
+    rows_[i] = rows_[static_cast<std::size_t>(unfinished_[i])];
   }
+  rows_.resize(unfinished_.size());
 }
 
 void DraftModelProposer::Observe(const StepOutcome& outcome) {

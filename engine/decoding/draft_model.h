@@ -33,17 +33,11 @@ class DraftModelProposer final : public Proposer {
     int num_noted = 0;     // of those, in blocks that have been noted as ready
     int num_preemptions = 0;
   };
-  // A sequence that is being drafted for, and its row in the batch that runs.
-  struct Active {
-    const DraftRequest* request;
-    State* state;
-  };
 
   State& StateOf(const Sequence& sequence);
   // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
   void CatchUp(std::span<const DraftRequest> requests);
-  // Draws a token for each of `rows_`, from logits in that order; drops those that are done.
-  void DrawAll(ConstMatrixView logits);
+  // Runs the batch, draws a token for each of `rows_`, and leaves there those that want another.
   void RunBatch();
   void NoteBlocks(const Sequence& sequence, State& state);
 
@@ -54,13 +48,12 @@ class DraftModelProposer final : public Proposer {
   int block_size_;
   int max_batch_tokens_;
   std::unordered_map<RequestId, State> states_;
-  std::vector<DraftSampler> samplers_;  // one per host thread
+  DraftSamplers samplers_;
 
   // Scratch.
   DraftBatch batch_;
-  std::vector<Active> rows_;    // of the batch that runs, in row order
-  std::vector<Active> active_;  // have drafted at least one token and want more
-  std::vector<char> drawn_;
+  std::vector<const DraftRequest*> rows_;  // in the order of the batch's rows of logits
+  std::vector<int> unfinished_;
 };
 
 }  // namespace reprise

@@ -48,18 +48,22 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
   if (models.recycle != nullptr) {
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
-    if (profile) costs.proposer[0] = ProfileRecycleModule(backend, *models.recycle, module);
-    proposers[0] = std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
-                                                     config.block_size, config.max_num_batched_tokens);
+    if (profile)
+      costs.proposer[IndexOf(ProposerKind::kRecycle)] =
+          ProfileRecycleModule(backend, *models.recycle, module);
+    proposers[IndexOf(ProposerKind::kRecycle)] =
+        std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
+                                          config.block_size, config.max_num_batched_tokens);
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
     draft.max_rows = config.max_num_seqs;
-    if (profile) costs.proposer[1] = ProfileDecoder(backend, *models.draft, draft);
-    proposers[1] = std::make_unique<DraftModelProposer>(backend, *models.draft, draft.kv, pool, vocab_size,
-                                                        config.block_size, config.max_num_batched_tokens);
+    if (profile)
+      costs.proposer[IndexOf(ProposerKind::kDraftModel)] = ProfileDecoder(backend, *models.draft, draft);
+    proposers[IndexOf(ProposerKind::kDraftModel)] = std::make_unique<DraftModelProposer>(
+        backend, *models.draft, draft.kv, pool, vocab_size, config.block_size, config.max_num_batched_tokens);
   }
-  proposers[2] = std::make_unique<PromptLookupProposer>();
+  proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
   return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
 }
@@ -74,7 +78,8 @@ std::optional<ProposerKind> Drafting::RequestedProposer(const Request& request) 
       return ProposerKind::kRecycle;
     case DecodingMethod::kSpeculative:
       if (request.proposer) return request.proposer;
-      return proposers_[1] != nullptr ? ProposerKind::kDraftModel : ProposerKind::kPromptLookup;
+      return proposers_[IndexOf(ProposerKind::kDraftModel)] != nullptr ? ProposerKind::kDraftModel
+                                                                       : ProposerKind::kPromptLookup;
     case DecodingMethod::kAuto:
     case DecodingMethod::kPlain:
       break;

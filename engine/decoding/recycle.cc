@@ -30,8 +30,7 @@ RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, std::s
       ready_(pool),
       has_last_hidden_(pool),
       last_hidden_(static_cast<std::size_t>(pool.num_total()) * static_cast<std::size_t>(width_)),
-      samplers_(static_cast<std::size_t>(backend.num_threads()),
-                DraftSampler(vocab_size, module.head_tokens())),
+      samplers_(backend, vocab_size, module.head_tokens()),
       batch_(block_size) {}
 
 RecycleProposer::State& RecycleProposer::StateOf(const Sequence& sequence) {
@@ -135,9 +134,7 @@ void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
     }
     RunBatch();
   }
-  for (const DraftRequest& request : requests) {
-    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
-  }
+  RemoveDraftsFromPenalties(requests);
 }
 
 // Runs what has been added, and draws a token for each row.
@@ -146,23 +143,13 @@ void RecycleProposer::RunBatch() {
   const RecycleModule::Output output = module_.Forward(batch_.View(), kv_);
   batch_.Clear();
   if (rows_.empty()) return;
-  const ConstMatrixView logits = backend_.ToHost(output.logits);
-  drawn_.assign(rows_.size(), 0);
-  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
-    for (int i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
-      drawn_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)], row);
+  samplers_.Draw(rows_, backend_.ToHost(output.logits), &unfinished_);
+  if (!unfinished_.empty()) {
+    const ConstMatrixView hidden = backend_.ToHost(output.hidden);
+    for (const int i : unfinished_) {
+      const float* row = hidden.row(i);
+      active_.push_back({rows_[static_cast<std::size_t>(i)], std::vector<float>(row, row + width_)});
     }
-  });
-  const ConstMatrixView hidden = backend_.ToHost(output.hidden);
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    if (drawn_[i] == 0) continue;
-    const DraftRequest& request = *rows_[i];
-    request.penalties->Append(request.draft->tokens.back());
-    if (static_cast<int>(request.draft->tokens.size()) == request.num_tokens) continue;
-    const float* row = hidden.row(static_cast<int>(i));
-    active_.push_back({&request, std::vector<float>(row, row + width_)});
   }
   rows_.clear();
 }

@@ -70,13 +70,13 @@ class RecycleProposer final : public Proposer {
   BlockNotes has_last_hidden_;      // blocks with an entry below
   std::vector<float> last_hidden_;  // [blocks, D]
   std::unordered_map<RequestId, State> states_;
-  std::vector<DraftSampler> samplers_;  // one per host thread
+  DraftSamplers samplers_;
 
   // Scratch.
   DraftBatch batch_;
   std::vector<const DraftRequest*> rows_;  // of the batch, in row order
   std::vector<Active> active_;             // want another token
-  std::vector<char> drawn_;
+  std::vector<int> unfinished_;
 };
 
 }  // namespace reprise

@@ -1,6 +1,7 @@
 #include "kernels/cuda/emulation/runtime_api.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -99,9 +100,11 @@ void RunLaunch(const GridShape& shape, void (*kernel)(const void*), const void* 
                std::size_t parameter_bytes) {
   Device& device = TheDevice();
   if (device.error != cudaSuccess) return;
-  if (RunGrid(shape, kernel, parameters, parameter_bytes)) return;
+  static const char* const forced = std::getenv("REPRISE_EMULATION_FAULT_FILE");
+  const bool faults = forced != nullptr && access(forced, F_OK) == 0;
+  if (!faults && RunGrid(shape, kernel, parameters, parameter_bytes)) return;
   device.error = cudaErrorLaunchFailure;
-  device.fault = TakeFailure();
+  device.fault = faults ? "a fault that was asked for" : TakeFailure();
   std::fprintf(stderr, "emulated kernel: %s\n", device.fault.c_str());
 }
 

@@ -1,7 +1,8 @@
 // CUDA's runtime API as far as our backend uses it, for machines without a GPU: names, signatures and error
 // rules are those of cuda_runtime_api.h. Streams run their work at once. Device memory is closed to host
 // code: touching it outside of a stream's work is a segmentation fault. A kernel that faults leaves an error
-// that sticks, as on a device, and prints what it did.
+// that sticks, as on a device, and prints what it did. Once the file $REPRISE_EMULATION_FAULT_FILE exists,
+// the next launch faults.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // What only an emulated device can be made to do: run out of memory, and fault.
+#include <atomic>
 #include <catch2/catch.hpp>
 
 #include "cli/session.h"
@@ -76,6 +77,8 @@ TEST_CASE("cuda: a fault of the device ends every stream and the engine says so"
   REQUIRE(decoder.ok());
   EngineOptions options;
   options.kv_cache_bytes = 4 << 20;
+  std::atomic<int> num_failures = 0;
+  options.on_failure = [&num_failures] { ++num_failures; };
   std::vector<std::shared_ptr<TokenStream>> streams;
   {
     auto engine = Engine::Create(*backend, EngineModels(**decoder), options, nullptr);
@@ -107,6 +110,7 @@ TEST_CASE("cuda: a fault of the device ends every stream and the engine says so"
     CHECK((*engine)->Submit({MakeTestRequest(99, RandomPrompt(random, 9), 5)}).status().code() ==
           StatusCode::kUnavailable);
   }
+  CHECK(num_failures == 1);
   CHECK_THAT(cuda_emulation::TakeFault(), Catch::Contains("invalid launch configuration"));
 }
 
