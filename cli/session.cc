@@ -187,8 +187,14 @@ Result<FamilyPaths> FindModels(const ModelFlags& flags) {
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(flags));
+  return LoadModelOn(std::move(backend), flags, max_positions);
+}
+
+Result<LoadedModel> LoadModelOn(std::unique_ptr<Backend> backend, const ModelFlags& flags,
+                                int max_positions) {
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
+  loaded.backend = std::move(backend);
   ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(flags));
   ASSIGN_OR_RETURN(loaded.family, ModelFamily::Load(paths, *loaded.backend, max_positions));
   return loaded;

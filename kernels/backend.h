@@ -105,14 +105,14 @@ struct KvGeometry {
   std::size_t head_bytes() const {
     return static_cast<std::size_t>(head_dim) * element_bytes() + scale_bytes();
   }
-  // Keys of one block of one layer; values take the same. How they lie within a block is the backend's
-  // affair.
+  // Keys of one block of one layer; values take the same.
   std::size_t block_bytes() const {
     return static_cast<std::size_t>(block_size) * num_kv_heads * head_bytes();
   }
 };
 
-// One layer's keys and values: block b at b * geometry.block_bytes() in each array. Device memory.
+// One layer's keys and values: device memory of num_blocks * geometry.block_bytes() each. Where in it a
+// slot's lie is the backend's affair.
 struct KvLayer {
   KvGeometry geometry;
   std::byte* keys = nullptr;
@@ -221,6 +221,13 @@ struct DrawSpec {
   std::uint32_t unused = 0;  // no padding: a GPU gets this byte by byte
 };
 
+// Operations a second (a multiply-add is two) that registers alone allow, all host threads together; 0: not
+// known.
+struct PeakRates {
+  double integers = 0;  // what quantised weights are multiplied with
+  double floats = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -240,6 +247,8 @@ class Backend {
   // Waits for all work; a device error shows here and means the device is lost.
   virtual Status Synchronize() = 0;
   virtual MemoryUse memory() const { return {}; }
+  // Takes some milliseconds.
+  virtual PeakRates MeasurePeaks() { return {}; }
   // INVALID_ARGUMENT, naming what is allowed, for a type that this backend cannot keep keys and values in.
   virtual Status CheckKvType(KvType) const { return OkStatus(); }
 

@@ -12,24 +12,44 @@ namespace {
 
 // Where one head of one slot lies, in bytes from the start of an array.
 struct SlotBytes {
-  std::size_t scale;   // of int8
-  std::size_t first;   // element
-  std::size_t stride;  // from one element to the next
+  std::size_t scale;  // of int8
+  std::size_t first;  // element
+  std::size_t pairs;  // from one pair of elements to the next
+  std::size_t odd;    // from an even element to the odd one after it
+
+  std::size_t At(int d) const { return first + d / 2 * pairs + d % 2 * odd; }
 };
 
-SlotBytes Locate(const KvGeometry& geometry, int slot, int kv_head, std::size_t first, std::size_t stride) {
+// A tile, and a position in it.
+struct TileSlot {
+  std::size_t tile;
+  std::size_t position;
+};
+TileSlot Locate(const KvGeometry& geometry, int slot, int kv_head) {
   const int within = slot % geometry.block_size;
-  const std::size_t tile = KvTileOffset(geometry, slot / geometry.block_size, kv_head, within / kKeyTile);
-  const std::size_t element = geometry.element_bytes();
-  const std::size_t position = within % kKeyTile;
-  return {tile + position * geometry.scale_bytes(),
-          tile + kKeyTile * geometry.scale_bytes() + position * first * element, stride * element};
+  return {KvTileOffset(geometry, slot / geometry.block_size, kv_head, within / kKeyTile),
+          static_cast<std::size_t>(within % kKeyTile)};
 }
+
+// The layouts of kernel_table.h.
 SlotBytes LocateKey(const KvGeometry& geometry, int slot, int kv_head) {
-  return Locate(geometry, slot, kv_head, 1, kKeyTile);
+  const auto [tile, position] = Locate(geometry, slot, kv_head);
+  if (geometry.type == KvType::kInt8) {
+    const std::size_t cells = tile + kKeyTile * sizeof(float);
+    return {tile + position * sizeof(float), cells + 2 * position, 2 * kKeyTile, 1};
+  }
+  const std::size_t element = geometry.element_bytes();
+  return {0, tile + position * element, 2 * kKeyTile * element, kKeyTile * element};
 }
 SlotBytes LocateValue(const KvGeometry& geometry, int slot, int kv_head) {
-  return Locate(geometry, slot, kv_head, geometry.head_dim, 1);
+  const auto [tile, position] = Locate(geometry, slot, kv_head);
+  if (geometry.type == KvType::kInt8) {
+    const std::size_t cells = tile + kKeyTile * sizeof(float);
+    return {tile + position * sizeof(float), cells + position / 2 * 2 * geometry.head_dim + position % 2, 4,
+            2};
+  }
+  const std::size_t element = geometry.element_bytes();
+  return {0, tile + position * geometry.head_dim * element, 2 * element, element};
 }
 
 template <typename T>
@@ -44,18 +64,17 @@ T Get(const std::byte* from) {
 }
 
 void Store(const KvGeometry& geometry, std::byte* base, SlotBytes at, const float* x) {
-  std::byte* out = base + at.first;
   switch (geometry.type) {
     case KvType::kF32:
-      for (int d = 0; d < geometry.head_dim; ++d) Put(out + d * at.stride, x[d]);
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), x[d]);
       return;
     case KvType::kBF16:
-      for (int d = 0; d < geometry.head_dim; ++d) Put(out + d * at.stride, FloatToBf16(x[d]));
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), FloatToBf16(x[d]));
       return;
     case KvType::kInt8: {
       const KvScale scale = KvScaleOf(x, geometry.head_dim);
       Put(base + at.scale, scale.scale);
-      for (int d = 0; d < geometry.head_dim; ++d) Put(out + d * at.stride, QuantizeKv(x[d], scale.inverse));
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), QuantizeKv(x[d], scale.inverse));
       return;
     }
   }
@@ -63,7 +82,7 @@ void Store(const KvGeometry& geometry, std::byte* base, SlotBytes at, const floa
 
 void Load(const KvGeometry& geometry, const std::byte* base, SlotBytes at, float* out) {
   for (int d = 0; d < geometry.head_dim; ++d) {
-    const std::byte* from = base + at.first + d * at.stride;
+    const std::byte* from = base + at.At(d);
     switch (geometry.type) {
       case KvType::kF32:
         out[d] = Get<float>(from);
@@ -81,15 +100,14 @@ void Load(const KvGeometry& geometry, const std::byte* base, SlotBytes at, float
 void Copy(const KvGeometry& geometry, std::byte* base, SlotBytes from, SlotBytes to) {
   std::memcpy(base + to.scale, base + from.scale, geometry.scale_bytes());
   const std::size_t bytes = geometry.element_bytes();
-  for (int d = 0; d < geometry.head_dim; ++d)
-    std::memcpy(base + to.first + d * to.stride, base + from.first + d * from.stride, bytes);
+  for (int d = 0; d < geometry.head_dim; ++d) std::memcpy(base + to.At(d), base + from.At(d), bytes);
 }
 
 }  // namespace
 
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile) {
-  const std::size_t head = static_cast<std::size_t>(block) * geometry.num_kv_heads + kv_head;
-  return (head * geometry.block_size + static_cast<std::size_t>(tile) * kKeyTile) * geometry.head_bytes();
+  const std::size_t of_head = static_cast<std::size_t>(kv_head) * geometry.num_blocks + block;
+  return (of_head * geometry.block_size + static_cast<std::size_t>(tile) * kKeyTile) * geometry.head_bytes();
 }
 
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key) {

@@ -1,4 +1,5 @@
-// Where the CPU backend keeps keys and values within a block; kernel_table.h explains the layout.
+// Where the CPU backend keeps keys and values; kernel_table.h explains the layout. A head's blocks lie one
+// after another, so that a sequence whose blocks were free in order is read as one stream.
 #pragma once
 
 #include <span>
