@@ -71,7 +71,7 @@ TEST_CASE("cuda: keys and values in int8 are refused with what is allowed") {
   CHECK_THAT(status.message(), Catch::Contains("int8") && Catch::Contains("bf16 or f32"));
 }
 
-TEST_CASE("cuda: a fault of the device ends every stream and the engine says so") {
+TEST_CASE("E9: a fault of the device ends every stream and the engine says so") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   const auto decoder = LoadOn(*backend);
   REQUIRE(decoder.ok());
