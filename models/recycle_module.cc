@@ -83,7 +83,7 @@ RecycleModule::Output RecycleModule::Forward(const BatchView& batch, std::span<c
   const float epsilon = config_.layers.norm_epsilon;
   const MatrixView embedded{embedded_, tokens, width, width};
   const MatrixView residual{residual_, tokens, width, width};
-  backend_.Embed(batch.token_ids, *vocabulary_.embedding, embedded);
+  backend_.Embed(batch, *vocabulary_.embedding, embedded);
   backend_.RmsNorm(HiddenInput(tokens), {hidden_norm_, epsilon, width}, {joined_, tokens, width, 2 * width});
   backend_.RmsNorm(embedded, {embedding_norm_, epsilon, width}, {joined_ + width, tokens, width, 2 * width});
   backend_.MatMul(

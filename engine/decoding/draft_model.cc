@@ -1,23 +1,30 @@
 #include "engine/decoding/draft_model.h"
 
 #include <algorithm>
-
-#include "base/check.h"
+#include <utility>
 
 namespace reprise {
 
-DraftModelProposer::DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv,
-                                       const BlockPool& pool, int vocab_size, int block_size,
-                                       int max_batch_tokens)
-    : backend_(backend),
-      decoder_(decoder),
+Result<std::unique_ptr<DraftModelProposer>> DraftModelProposer::Create(Backend& backend, Decoder& decoder,
+                                                                       std::span<const KvLayer> kv,
+                                                                       const BlockPool& pool,
+                                                                       const DraftLimits& limits) {
+  const VocabularyWeights& vocabulary = decoder.vocabulary();
+  ASSIGN_OR_RETURN(DraftDraws draws,
+                   DraftDraws::Create(backend, vocabulary.head_tokens, vocabulary.head->rows(), limits));
+  return std::unique_ptr<DraftModelProposer>(
+      new DraftModelProposer(decoder, kv, pool, limits, std::move(draws)));
+}
+
+DraftModelProposer::DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                                       const DraftLimits& limits, DraftDraws draws)
+    : decoder_(decoder),
       kv_(kv),
       ready_(pool),
-      block_size_(block_size),
-      max_batch_tokens_(max_batch_tokens),
-      samplers_(static_cast<std::size_t>(backend.num_threads()),
-                DraftSampler(vocab_size, decoder.vocabulary().head_tokens)),
-      batch_(block_size) {}
+      block_size_(limits.block_size),
+      max_batch_tokens_(limits.max_batch_tokens),
+      draws_(std::move(draws)),
+      batch_(limits.block_size) {}
 
 DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence) {
   const auto [it, is_new] = states_.try_emplace(sequence.request->id);
@@ -36,22 +43,20 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
 
 void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
   active_.clear();
+  draws_.Begin(requests);
   CatchUp(requests);
   while (!active_.empty()) {
     batch_.Clear();
     rows_ = active_;
     active_.clear();
-    for (const Active& row : rows_) {
-      const Draft& draft = *row.request->draft;
-      const Sequence& sequence = *row.request->sequence;
-      const int position = static_cast<int>(sequence.tokens.size() + draft.tokens.size()) - 1;
-      batch_.Add(sequence, position, std::span(draft.tokens).last(1), true);
+    for (const DraftRequest* request : rows_) {
+      const Draft& draft = *request->draft;
+      const int position = static_cast<int>(request->sequence->tokens.size() + draft.tokens.size()) - 1;
+      batch_.Add(*request->sequence, position, std::span(draft.tokens).last(1), true);
     }
     RunBatch();
   }
-  for (const DraftRequest& request : requests) {
-    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
-  }
+  draws_.Finish(requests);
 }
 
 void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
@@ -72,7 +77,7 @@ void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
     state.num_computed += length;
     budget -= length;
     NoteBlocks(sequence, state);
-    if (reaches_end) rows_.push_back({&request, &state});
+    if (reaches_end) rows_.push_back(&request);
   }
   if (batch_.num_tokens() > 0) RunBatch();
 }
@@ -85,25 +90,13 @@ void DraftModelProposer::NoteBlocks(const Sequence& sequence, State& state) {
 }
 
 void DraftModelProposer::RunBatch() {
-  const Decoder::Output output = decoder_.Forward(batch_.View(), kv_);
+  const Decoder::Output output = decoder_.Forward(batch_.View(draws_.drawn()), kv_);
   if (rows_.empty()) return;
-  DrawAll(backend_.ToHost(output.logits));
-}
-
-void DraftModelProposer::DrawAll(ConstMatrixView logits) {
-  drawn_.assign(rows_.size(), 0);
-  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
-    for (int i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
-      drawn_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)].request, row);
-    }
-  });
+  const std::span<const char> has_token = draws_.Draw(rows_, output.logits);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    if (drawn_[i] == 0) continue;
-    const DraftRequest& request = *rows_[i].request;
-    request.penalties->Append(request.draft->tokens.back());
-    if (static_cast<int>(request.draft->tokens.size()) < request.num_tokens) active_.push_back(rows_[i]);
+    const DraftRequest& request = *rows_[i];
+    if (has_token[i] != 0 && static_cast<int>(request.draft->tokens.size()) < request.num_tokens)
+      active_.push_back(&request);
   }
 }
 

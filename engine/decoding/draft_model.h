@@ -2,22 +2,24 @@
 // 2211.17192), whose keys and values lie behind the target's block tables.
 #pragma once
 
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/decoding/block_notes.h"
 #include "engine/decoding/draft_batch.h"
-#include "engine/decoding/draft_sampler.h"
+#include "engine/decoding/draft_draws.h"
 #include "engine/decoding/proposer.h"
 
 namespace reprise {
 
 class DraftModelProposer final : public Proposer {
  public:
-  // `decoder` has been reserved for `max_batch_tokens` tokens and `max_sequences` rows. `kv` has one entry
-  // per layer of it. All outlive the proposer.
-  DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
-                     int vocab_size, int block_size, int max_batch_tokens);
+  // `decoder` has been reserved for the limits' tokens and a row for every sequence. `kv` has one entry per
+  // layer of it. All outlive the proposer. RESOURCE_EXHAUSTED when its device is out of memory.
+  static Result<std::unique_ptr<DraftModelProposer>> Create(Backend& backend, Decoder& decoder,
+                                                            std::span<const KvLayer> kv,
+                                                            const BlockPool& pool, const DraftLimits& limits);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
   bool CanPropose(const Sequence&) override { return true; }
@@ -33,34 +35,28 @@ class DraftModelProposer final : public Proposer {
     int num_noted = 0;     // of those, in blocks that have been noted as ready
     int num_preemptions = 0;
   };
-  // A sequence that is being drafted for, and its row in the batch that runs.
-  struct Active {
-    const DraftRequest* request;
-    State* state;
-  };
 
+  DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                     const DraftLimits& limits, DraftDraws draws);
   State& StateOf(const Sequence& sequence);
   // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
   void CatchUp(std::span<const DraftRequest> requests);
-  // Draws a token for each of `rows_`, from logits in that order; drops those that are done.
-  void DrawAll(ConstMatrixView logits);
+  // Runs what has been added, and draws a token for each row; notes who wants more.
   void RunBatch();
   void NoteBlocks(const Sequence& sequence, State& state);
 
-  Backend& backend_;
   Decoder& decoder_;
   std::span<const KvLayer> kv_;
   BlockNotes ready_;
   int block_size_;
   int max_batch_tokens_;
   std::unordered_map<RequestId, State> states_;
-  std::vector<DraftSampler> samplers_;  // one per host thread
+  DraftDraws draws_;
 
   // Scratch.
   DraftBatch batch_;
-  std::vector<Active> rows_;    // of the batch that runs, in row order
-  std::vector<Active> active_;  // have drafted at least one token and want more
-  std::vector<char> drawn_;
+  std::vector<const DraftRequest*> rows_;    // of the batch that runs, in row order
+  std::vector<const DraftRequest*> active_;  // have drafted at least one token and want more
 };
 
 }  // namespace reprise

@@ -29,11 +29,13 @@ bool GetsNextToken(const ScheduledSequence& item) {
 
 }  // namespace
 
-std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
-                                           const Scheduler& scheduler, bool profile) {
+Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
+                                                   const KvCache& kv, const Scheduler& scheduler,
+                                                   bool profile) {
   const SchedulerConfig& config = scheduler.config();
   const BlockPool& pool = scheduler.block_pool();
-  const int vocab_size = models.target->config().vocab_size;
+  const DraftLimits limits{models.target->config().vocab_size, config.block_size,
+                           config.max_num_batched_tokens, config.max_num_seqs, config.max_num_logit_rows};
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
   StepCosts costs{kUnmeasuredPass, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
   std::span<const KvLayer> layers = kv.layers();
@@ -49,15 +51,15 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
     if (profile) costs.proposer[0] = ProfileRecycleModule(backend, *models.recycle, module);
-    proposers[0] = std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
-                                                     config.block_size, config.max_num_batched_tokens);
+    ASSIGN_OR_RETURN(proposers[0],
+                     RecycleProposer::Create(backend, *models.recycle, module.kv, pool, limits));
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
     draft.max_rows = config.max_num_seqs;
     if (profile) costs.proposer[1] = ProfileDecoder(backend, *models.draft, draft);
-    proposers[1] = std::make_unique<DraftModelProposer>(backend, *models.draft, draft.kv, pool, vocab_size,
-                                                        config.block_size, config.max_num_batched_tokens);
+    ASSIGN_OR_RETURN(proposers[1],
+                     DraftModelProposer::Create(backend, *models.draft, draft.kv, pool, limits));
   }
   proposers[2] = std::make_unique<PromptLookupProposer>();
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;

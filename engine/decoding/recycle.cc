@@ -1,6 +1,8 @@
 #include "engine/decoding/recycle.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 
@@ -17,22 +19,35 @@ bool MayRecycle(const Request& request) {
 
 }  // namespace
 
+Result<std::unique_ptr<RecycleProposer>> RecycleProposer::Create(Backend& backend, RecycleModule& module,
+                                                                 std::span<const KvLayer> kv,
+                                                                 const BlockPool& pool,
+                                                                 const DraftLimits& limits, int num_kept) {
+  ASSIGN_OR_RETURN(DraftDraws draws,
+                   DraftDraws::Create(backend, module.head_tokens(), module.num_head_rows(), limits));
+  const std::size_t floats =
+      static_cast<std::size_t>(limits.max_sequences) * static_cast<std::size_t>(module.hidden_size());
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> hidden, backend.Allocate(floats * sizeof(float)));
+  return std::unique_ptr<RecycleProposer>(
+      new RecycleProposer(backend, module, kv, pool, limits, num_kept, std::move(draws), std::move(hidden)));
+}
+
 RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv,
-                                 const BlockPool& pool, int vocab_size, int block_size, int max_batch_tokens,
-                                 int num_kept)
+                                 const BlockPool& pool, const DraftLimits& limits, int num_kept,
+                                 DraftDraws draws, std::unique_ptr<DeviceMemory> chain_hidden)
     : backend_(backend),
       module_(module),
       kv_(kv),
       width_(module.hidden_size()),
-      block_size_(block_size),
-      max_batch_tokens_(max_batch_tokens),
-      num_kept_(std::max(num_kept, 2 * block_size)),
+      block_size_(limits.block_size),
+      max_batch_tokens_(limits.max_batch_tokens),
+      num_kept_(std::max(num_kept, 2 * limits.block_size)),
       ready_(pool),
       has_last_hidden_(pool),
       last_hidden_(static_cast<std::size_t>(pool.num_total()) * static_cast<std::size_t>(width_)),
-      samplers_(static_cast<std::size_t>(backend.num_threads()),
-                DraftSampler(vocab_size, module.head_tokens())),
-      batch_(block_size) {}
+      draws_(std::move(draws)),
+      chain_hidden_(std::move(chain_hidden)),
+      batch_(limits.block_size) {}
 
 RecycleProposer::State& RecycleProposer::StateOf(const Sequence& sequence) {
   const auto [it, is_new] = states_.try_emplace(sequence.request->id);
@@ -81,25 +96,21 @@ bool RecycleProposer::CanPropose(const Sequence& sequence) {
   return FirstSlot(&StateOf(sequence)) < static_cast<int>(sequence.tokens.size());
 }
 
-void RecycleProposer::AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,
-                               const float* hidden, int first_block, const DraftRequest* request) {
-  const int at = batch_.num_tokens();
-  batch_.Add(sequence, first_position, tokens, request != nullptr, first_block);
-  backend_.Upload(module_.HiddenInput(batch_.num_tokens()).row(at), hidden,
-                  tokens.size() * static_cast<std::size_t>(width_) * sizeof(float));
-  if (request != nullptr) rows_.push_back(request);
-}
-
 void RecycleProposer::Ingest(const Sequence& sequence, State* state, int end, const DraftRequest* request) {
   for (int slot = FirstSlot(state); slot < end;) {
     if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
     const int length = std::min(end - slot, max_batch_tokens_ - batch_.num_tokens());
     const bool last = slot + length == end;
-    AddSlots(
+    const int at = batch_.num_tokens();
+    batch_.Add(
         sequence, slot,
         std::span(sequence.tokens).subspan(static_cast<std::size_t>(slot), static_cast<std::size_t>(length)),
+        last && request != nullptr, state->first_block);
+    backend_.Upload(
+        module_.HiddenInput(batch_.num_tokens()).row(at),
         state->hidden.data() + static_cast<std::ptrdiff_t>(slot - 1 - state->hidden_begin) * width_,
-        state->first_block, last ? request : nullptr);
+        static_cast<std::size_t>(length) * static_cast<std::size_t>(width_) * sizeof(float));
+    if (last && request != nullptr) rows_.push_back(request);
     slot += length;
   }
   if (end <= state->next_slot) return;
@@ -116,6 +127,7 @@ void RecycleProposer::Ingest(const Sequence& sequence, State* state, int end, co
 void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
   active_.clear();
   batch_.Clear();
+  draws_.Begin(requests);
   for (const DraftRequest& request : requests) {
     const Sequence& sequence = *request.sequence;
     request.draft->unverified = sequence.request->lenience <= 0.0f;
@@ -123,48 +135,46 @@ void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
   }
   RunBatch();
   while (!active_.empty()) {
-    const std::vector<Active> chains = std::move(active_);
-    active_.clear();
-    for (const Active& chain : chains) {
-      const DraftRequest& request = *chain.request;
-      const Draft& draft = *request.draft;
-      if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
-      const int position = static_cast<int>(request.sequence->tokens.size() + draft.tokens.size()) - 1;
-      AddSlots(*request.sequence, position, std::span(draft.tokens).last(1), chain.hidden.data(),
-               StateOf(*request.sequence).first_block, &request);
-    }
+    ExtendChains();
     RunBatch();
   }
-  for (const DraftRequest& request : requests) {
-    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
-  }
+  draws_.Finish(requests);
 }
 
-// Runs what has been added, and draws a token for each row.
+void RecycleProposer::ExtendChains() {
+  const auto num_chains = static_cast<int>(active_.size());
+  REPRISE_CHECK(num_chains <= max_batch_tokens_);
+  for (const DraftRequest* request : active_) {
+    const Draft& draft = *request->draft;
+    const int position = static_cast<int>(request->sequence->tokens.size() + draft.tokens.size()) - 1;
+    batch_.Add(*request->sequence, position, std::span(draft.tokens).last(1), true,
+               StateOf(*request->sequence).first_block);
+  }
+  rows_.swap(active_);
+  hidden_rows_.resize(static_cast<std::size_t>(num_chains));
+  std::iota(hidden_rows_.begin(), hidden_rows_.end(), 0);
+  backend_.GatherRows(ChainHidden(num_chains), hidden_rows_, module_.HiddenInput(num_chains));
+}
+
 void RecycleProposer::RunBatch() {
   if (batch_.num_tokens() == 0) return;
-  const RecycleModule::Output output = module_.Forward(batch_.View(), kv_);
+  const RecycleModule::Output output = module_.Forward(batch_.View(draws_.drawn()), kv_);
   batch_.Clear();
   if (rows_.empty()) return;
-  const ConstMatrixView logits = backend_.ToHost(output.logits);
-  drawn_.assign(rows_.size(), 0);
-  backend_.ParallelFor(static_cast<int>(rows_.size()), 1, [&](int begin, int end, int thread) {
-    for (int i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
-      drawn_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*rows_[static_cast<std::size_t>(i)], row);
-    }
-  });
-  const ConstMatrixView hidden = backend_.ToHost(output.hidden);
+  const std::span<const char> has_token = draws_.Draw(rows_, output.logits);
+  const std::size_t num_before = active_.size();
+  hidden_rows_.clear();
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    if (drawn_[i] == 0) continue;
     const DraftRequest& request = *rows_[i];
-    request.penalties->Append(request.draft->tokens.back());
-    if (static_cast<int>(request.draft->tokens.size()) == request.num_tokens) continue;
-    const float* row = hidden.row(static_cast<int>(i));
-    active_.push_back({&request, std::vector<float>(row, row + width_)});
+    if (has_token[i] == 0 || static_cast<int>(request.draft->tokens.size()) == request.num_tokens) continue;
+    active_.push_back(&request);
+    hidden_rows_.push_back(static_cast<int>(i));
   }
   rows_.clear();
+  if (hidden_rows_.empty()) return;
+  MatrixView hidden = ChainHidden(static_cast<int>(hidden_rows_.size()));
+  hidden.data = hidden.row(static_cast<int>(num_before));
+  backend_.GatherRows(output.hidden, hidden_rows_, hidden);
 }
 
 void RecycleProposer::Observe(const StepOutcome& outcome) {

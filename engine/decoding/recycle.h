@@ -1,12 +1,13 @@
 // Drafts with a recycle module (RecycleGPT, 2308.03421): re-uses the hidden states of the target's last pass.
 #pragma once
 
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/decoding/block_notes.h"
 #include "engine/decoding/draft_batch.h"
-#include "engine/decoding/draft_sampler.h"
+#include "engine/decoding/draft_draws.h"
 #include "engine/decoding/proposer.h"
 #include "models/recycle_module.h"
 
@@ -19,11 +20,13 @@ namespace reprise {
 // from a later block on. That changes what is drafted, never what is emitted.
 class RecycleProposer final : public Proposer {
  public:
-  // `module` has been reserved for `max_batch_tokens` tokens and a row for every sequence. `kv` has one entry
-  // per layer of it. All outlive the proposer. At least `num_kept` states (and two blocks' worth) are kept of
-  // a sequence while somebody else drafts for it: the window the module comes back to.
-  RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv, const BlockPool& pool,
-                  int vocab_size, int block_size, int max_batch_tokens, int num_kept = 256);
+  // `module` has been reserved for the limits' tokens and a row for every sequence. `kv` has one entry per
+  // layer of it. All outlive the proposer. At least `num_kept` states (and two blocks' worth) are kept of a
+  // sequence while somebody else drafts for it: the window the module comes back to. RESOURCE_EXHAUSTED when
+  // the device is out of memory.
+  static Result<std::unique_ptr<RecycleProposer>> Create(Backend& backend, RecycleModule& module,
+                                                         std::span<const KvLayer> kv, const BlockPool& pool,
+                                                         const DraftLimits& limits, int num_kept = 256);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
   bool CanPropose(const Sequence& sequence) override;
@@ -40,12 +43,10 @@ class RecycleProposer final : public Proposer {
     int hidden_begin = 0;       // position of the first kept state; -1: the zeros before position 0
     std::vector<float> hidden;  // [n, D], of consecutive positions
   };
-  // A sequence that is being drafted for.
-  struct Active {
-    const DraftRequest* request = nullptr;
-    std::vector<float> hidden;  // [D], the module's own output that the next slot of the chain reads
-  };
 
+  RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv, const BlockPool& pool,
+                  const DraftLimits& limits, int num_kept, DraftDraws draws,
+                  std::unique_ptr<DeviceMemory> chain_hidden);
   State& StateOf(const Sequence& sequence);
   void BeginAtBlock(const Sequence& sequence, State* state);
   int NumHidden(const State& state) const { return static_cast<int>(state.hidden.size()) / width_; }
@@ -55,9 +56,15 @@ class RecycleProposer final : public Proposer {
   // Adds slots [first slot, end) of the sequence to batches, running full ones; the last one wants logits
   // when `active` is given. Forgets the states used.
   void Ingest(const Sequence& sequence, State* state, int end, const DraftRequest* request);
-  void AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,
-                const float* hidden, int first_block, const DraftRequest* request);
+  // A batch of the next slot of each chain in `active_`.
+  void ExtendChains();
+  // Runs what has been added, and draws a token for each row; chains that go on are in `active_` then, in the
+  // order of their states in chain_hidden_.
   void RunBatch();
+  // The first `n` of chain_hidden_.
+  MatrixView ChainHidden(int n) const {
+    return {static_cast<float*>(chain_hidden_->data()), n, width_, width_};
+  }
 
   Backend& backend_;
   RecycleModule& module_;
@@ -70,13 +77,15 @@ class RecycleProposer final : public Proposer {
   BlockNotes has_last_hidden_;      // blocks with an entry below
   std::vector<float> last_hidden_;  // [blocks, D]
   std::unordered_map<RequestId, State> states_;
-  std::vector<DraftSampler> samplers_;  // one per host thread
+  DraftDraws draws_;
+  // [max_sequences, D], device: the module's own output that the next slot of a chain reads.
+  std::unique_ptr<DeviceMemory> chain_hidden_;
 
   // Scratch.
   DraftBatch batch_;
-  std::vector<const DraftRequest*> rows_;  // of the batch, in row order
-  std::vector<Active> active_;             // want another token
-  std::vector<char> drawn_;
+  std::vector<const DraftRequest*> rows_;    // of the batch, in row order
+  std::vector<const DraftRequest*> active_;  // want another token
+  std::vector<int> hidden_rows_;
 };
 
 }  // namespace reprise
