@@ -9,6 +9,8 @@
 #include "cli/command.h"
 #include "cli/session.h"
 #include "models/config.h"
+#include "models/draft_config.h"
+#include "models/fingerprint.h"
 #include "models/formats/checkpoint.h"
 #include "models/model_tensors.h"
 #include "models/tokenizer/tokenizer.h"
@@ -76,9 +78,29 @@ void PrintConfig(const ModelConfig& config) {
   Row("KV per token", FormatBytes(kv_bytes) + " in bf16");
 }
 
+// A recycle module or a draft that shares its target's embedding and head.
+Status InspectDraft(const std::string& path, DraftClass draft_class) {
+  ASSIGN_OR_RETURN(const DraftConfig config, LoadDraftConfig(path, draft_class));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(path));
+  PrintCheckpoint(*checkpoint);
+  const bool module = draft_class == DraftClass::kRecycleModule;
+  Row("kind", module ? "recycle module" : "draft that shares its target's embedding and head");
+  Row("made for",
+      (config.base_name.empty() ? "a model" : config.base_name) + " with fingerprint " + config.base_sha256);
+  Row("layers", std::to_string(config.layers.num_layers));
+  Row("hidden size", std::to_string(config.layers.hidden_size));
+  Row("drafts from", std::to_string(config.draft_vocab_size) + " of " +
+                         std::to_string(config.layers.vocab_size) + " tokens");
+  if (module) Row("longest chain", std::to_string(config.max_draft_tokens));
+  return OkStatus();
+}
+
 // A path may hold weights, a tokenizer, or both; it is an error only when it holds neither.
 Status Inspect(const std::string& path) {
   if (!std::filesystem::exists(path)) return NotFound("no such file or directory: " + path);
+  for (const DraftClass draft_class : {DraftClass::kRecycleModule, DraftClass::kSharedDraft}) {
+    if (IsDraftClass(path, draft_class)) return InspectDraft(path, draft_class);
+  }
   const auto checkpoint = Checkpoint::Open(path);
   const auto config = LoadModelConfig(path);
   const auto tokenizer = Tokenizer::Load(path);
@@ -87,6 +109,11 @@ Status Inspect(const std::string& path) {
   if (has_weights) PrintCheckpoint(**checkpoint);
   if (config.ok()) {
     PrintConfig(*config);
+    // Recycle modules and drafts name the model that they were made for by it.
+    if (has_weights) {
+      const auto fingerprint = BaseFingerprint(**checkpoint, *config);
+      Row("fingerprint", fingerprint.ok() ? *fingerprint : fingerprint.status().message());
+    }
   } else if (has_weights) {
     Row("not servable", config.status().message());
   }

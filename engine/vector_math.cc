@@ -59,6 +59,18 @@ REPRISE_VECTOR_CLONES std::size_t IndexOfMax(std::span<const float> values) {
   return values.size();
 }
 
+REPRISE_VECTOR_CLONES double Sum(std::span<const float> values) {
+  double lanes[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(values[i + j]);
+  }
+  for (; i < values.size(); ++i) lanes[0] += static_cast<double>(values[i]);
+  double total = 0;
+  for (const double lane : lanes) total += lane;
+  return total;
+}
+
 namespace {
 
 // Sums exp(values[i] * scale - max); visit(i, term) may keep the terms.

@@ -11,6 +11,9 @@ namespace reprise {
 // Index of the largest value, the lowest one among equals; NaN never wins. values.size() when there is none.
 std::size_t IndexOfMax(std::span<const float> values);
 
+// Sum of the values, in double.
+double Sum(std::span<const float> values);
+
 // Sum over i of exp(values[i] * scale - max); NaN and -infinity count as zero. Relative error below 1e-6.
 double SumExp(std::span<const float> values, float scale, float max);
 

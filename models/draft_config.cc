@@ -77,6 +77,8 @@ Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass exp
   if (Status valid = config.layers.Validate(); !valid.ok()) {
     return Status(valid.code(), path + ": " + valid.message());
   }
+  ASSIGN_OR_RETURN(const std::optional<int> embedding_size, fields.Int("embedding_size"));
+  config.embedding_size = embedding_size.value_or(config.layers.hidden_size);
   ASSIGN_OR_RETURN(const std::optional<int> draft_vocab, fields.Int("draft_vocab_size"));
   config.draft_vocab_size = draft_vocab.value_or(config.layers.vocab_size);
   if (config.draft_vocab_size < 1 || config.draft_vocab_size > config.layers.vocab_size) {
@@ -100,6 +102,11 @@ Status CheckMadeFor(const std::string& directory, const DraftConfig& draft, cons
   if (draft.layers.hidden_size != target.hidden_size) {
     return differ("hidden size", std::to_string(draft.layers.hidden_size),
                   std::to_string(target.hidden_size));
+  }
+  // A sliced target's embedding is narrower, and quantised it is padded to whole blocks.
+  if (draft.embedding_size != target.embedding_width()) {
+    return differ("embeddings of width", std::to_string(draft.embedding_size),
+                  std::to_string(target.embedding_width()));
   }
   if (draft.layers.vocab_size != target.vocab_size) {
     return differ("a vocabulary of", std::to_string(draft.layers.vocab_size),

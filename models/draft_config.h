@@ -16,6 +16,7 @@ enum class HiddenKind { kPostNorm, kPreNorm };  // after or before the final nor
 
 struct DraftConfig {
   ModelConfig layers;                              // its own layers; vocab_size is the target's
+  int embedding_size = 0;                          // width of the target's embedding
   int draft_vocab_size = 0;                        // ids it can draft; layers.vocab_size: all
   std::string base_sha256;                         // BaseFingerprint of the target it was made for
   std::string base_name;                           // for messages

@@ -26,17 +26,15 @@ Result<std::unique_ptr<RecycleModule>> RecycleModule::Load(const std::string& di
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(directory));
   const int width = config.layers.hidden_size;
   WeightLoader loader(*checkpoint, backend, kHeldAs);
-  const auto vector = [&](TensorRole role) -> Result<const float*> {
-    const std::array parts{VectorSource{role, width}};
-    return loader.LoadVector(parts, 0);
-  };
+  const int embedding = config.embedding_size;
   ASSIGN_OR_RETURN(LayerStack layers, LayerStack::Load(loader, config.layers, backend, max_positions));
   std::unique_ptr<RecycleModule> module(new RecycleModule(std::move(config), backend, std::move(layers)));
-  ASSIGN_OR_RETURN(module->hidden_norm_, vector(TensorRole::kRecycleHiddenNorm));
-  ASSIGN_OR_RETURN(module->embedding_norm_, vector(TensorRole::kRecycleEmbeddingNorm));
-  ASSIGN_OR_RETURN(module->norm_, vector(TensorRole::kFinalNorm));
+  ASSIGN_OR_RETURN(module->hidden_norm_, loader.LoadVector(TensorRole::kRecycleHiddenNorm, width, 0));
+  ASSIGN_OR_RETURN(module->embedding_norm_,
+                   loader.LoadVector(TensorRole::kRecycleEmbeddingNorm, embedding, 0));
+  ASSIGN_OR_RETURN(module->norm_, loader.LoadVector(TensorRole::kFinalNorm, width, 0));
   const std::array projection{MatrixSource{TensorRole::kRecycleInputProjection, width}};
-  ASSIGN_OR_RETURN(module->input_projection_, loader.LoadMatrix(projection, 2 * width, 0));
+  ASSIGN_OR_RETURN(module->input_projection_, loader.LoadMatrix(projection, width + embedding, 0));
   module->weight_bytes_ = loader.weight_bytes();
   module->num_parameters_ = loader.num_parameters();
   module->device_memory_ = loader.TakeMemory();
@@ -54,12 +52,13 @@ Result<std::unique_ptr<RecycleModule>> RecycleModule::Load(const std::string& di
 
 Status RecycleModule::Reserve(int max_tokens, int max_logit_rows) {
   const auto width = static_cast<std::size_t>(hidden_size());
+  const auto embedding = static_cast<std::size_t>(config_.embedding_size);
   const auto tokens = static_cast<std::size_t>(max_tokens);
   const auto rows = static_cast<std::size_t>(max_logit_rows);
   const std::array areas = {
       ActivationArea{&hidden_input_, tokens * width},
-      ActivationArea{&embedded_, tokens * width},
-      ActivationArea{&joined_, tokens * 2 * width},
+      ActivationArea{&embedded_, tokens * embedding},
+      ActivationArea{&joined_, tokens * (width + embedding)},
       ActivationArea{&residual_, tokens * width},
       ActivationArea{&gathered_, rows * width},
       ActivationArea{&output_, rows * width},
@@ -80,14 +79,17 @@ RecycleModule::Output RecycleModule::Forward(const BatchView& batch, std::span<c
   const int tokens = batch.num_tokens();
   const int rows = batch.num_logit_rows();
   const int width = hidden_size();
+  const int embedding = config_.embedding_size;
+  const int joined = width + embedding;
   const float epsilon = config_.layers.norm_epsilon;
-  const MatrixView embedded{embedded_, tokens, width, width};
+  const MatrixView embedded{embedded_, tokens, embedding, embedding};
   const MatrixView residual{residual_, tokens, width, width};
   backend_.Embed(batch, *vocabulary_.embedding, embedded);
-  backend_.RmsNorm(HiddenInput(tokens), {hidden_norm_, epsilon, width}, {joined_, tokens, width, 2 * width});
-  backend_.RmsNorm(embedded, {embedding_norm_, epsilon, width}, {joined_ + width, tokens, width, 2 * width});
+  backend_.RmsNorm(HiddenInput(tokens), {hidden_norm_, epsilon, width}, {joined_, tokens, width, joined});
+  backend_.RmsNorm(embedded, {embedding_norm_, epsilon, embedding},
+                   {joined_ + width, tokens, embedding, joined});
   backend_.MatMul(
-      {.x = {joined_, tokens, 2 * width, 2 * width}, .weight = input_projection_.get(), .out = residual});
+      {.x = {joined_, tokens, joined, joined}, .weight = input_projection_.get(), .out = residual});
   layers_.Forward(batch, kv, residual);
 
   const int scores = vocabulary_.head->rows();

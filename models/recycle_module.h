@@ -14,7 +14,8 @@
 
 namespace reprise {
 
-// Slot j, at absolute position j, reads the target's hidden state h[j-1] and its embedding of token j:
+// Slot j, at absolute position j, reads the target's hidden state h[j-1] [D] and its embedding of token j
+// [E], where E = D but for a sliced target:
 //   u_j = input_projection [RmsNorm(h[j-1]); RmsNorm(e_j)], then layers with a KV cache of their own, then a
 // norm and the target's head, in full or over a draft vocabulary: logits of token j+1. Slot 0 reads zeros for
 // the state that is not there.
@@ -58,9 +59,9 @@ class RecycleModule {
   Backend& backend_;
   LayerStack layers_;
   VocabularyWeights vocabulary_;
-  std::unique_ptr<Weight> input_projection_;  // [D, 2D]
+  std::unique_ptr<Weight> input_projection_;  // [D, D + E]
   const float* hidden_norm_ = nullptr;        // [D]
-  const float* embedding_norm_ = nullptr;     // [D]
+  const float* embedding_norm_ = nullptr;     // [E]
   const float* norm_ = nullptr;               // [D]
   std::vector<std::unique_ptr<DeviceMemory>> device_memory_;
   std::size_t weight_bytes_ = 0;
@@ -70,8 +71,8 @@ class RecycleModule {
   int max_tokens_ = 0;
   int max_logit_rows_ = 0;
   float* hidden_input_ = nullptr;  // [T, D]
-  float* embedded_ = nullptr;      // [T, D]
-  float* joined_ = nullptr;        // [T, 2D]
+  float* embedded_ = nullptr;      // [T, E]
+  float* joined_ = nullptr;        // [T, D + E]
   float* residual_ = nullptr;      // [T, D]
   float* gathered_ = nullptr;      // [R, D]
   float* output_ = nullptr;        // [R, D]

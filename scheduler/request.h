@@ -43,6 +43,9 @@ std::string_view DecodingMethodName(DecodingMethod method);  // "auto", "plain",
 // Who guesses tokens. The recycle method has one proposer, the speculative method two.
 enum class ProposerKind : std::uint8_t { kRecycle, kDraftModel, kPromptLookup };
 inline constexpr int kNumProposers = 3;
+constexpr std::size_t IndexOf(ProposerKind kind) {
+  return static_cast<std::size_t>(kind);
+}
 std::string_view ProposerName(ProposerKind kind);  // "recycle", "draft_model", "prompt_lookup"
 constexpr DecodingMethod MethodOf(ProposerKind kind) {
   return kind == ProposerKind::kRecycle ? DecodingMethod::kRecycle : DecodingMethod::kSpeculative;

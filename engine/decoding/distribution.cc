@@ -9,19 +9,30 @@
 namespace reprise {
 namespace {
 
+// Weights are summed by blocks of so many; only in the block that a draw falls into, one by one.
+constexpr std::size_t kDrawBlock = 256;
+
 // Index drawn from non-negative weights of the given positive total: the first whose cumulative sum passes
-// u * total.
+// u * total, or one with weight in the last block if rounding keeps the sum below.
 std::size_t DrawIndex(std::span<const float> weights, double total, double u) {
-  const double target = u * total;
-  double sum = 0;
-  std::size_t last = 0;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] <= 0) continue;
-    sum += static_cast<double>(weights[i]);
-    last = i;
-    if (sum > target) break;
+  double left = u * total;
+  std::span<const float> block;
+  for (std::size_t begin = 0; begin < weights.size(); begin += kDrawBlock) {
+    const auto next = weights.subspan(begin, std::min(kDrawBlock, weights.size() - begin));
+    const double sum = Sum(next);
+    if (sum <= 0) continue;
+    block = next;
+    if (sum > left) break;
+    left -= sum;
   }
-  return last;  // the last positive one if rounding kept the sum below
+  std::size_t drawn = 0;
+  for (std::size_t i = 0; i < block.size(); ++i) {
+    if (block[i] <= 0) continue;
+    drawn = i;
+    left -= static_cast<double>(block[i]);
+    if (left < 0) break;
+  }
+  return static_cast<std::size_t>(block.data() - weights.data()) + drawn;
 }
 
 }  // namespace
@@ -88,31 +99,26 @@ double TokenDistribution::Probability(TokenId token) const {
 
 TokenId TokenDistribution::Sample(std::uint64_t stream) {
   Materialize();
-  double total = 0;
-  for (const float p : probabilities_) total += static_cast<double>(p);
-  return IdOf(DrawIndex(probabilities_, total, UniformNoise(stream)));
+  return IdOf(DrawIndex(probabilities_, Sum(probabilities_), UniformNoise(stream)));
 }
 
 TokenId TokenDistribution::SampleResidual(const TokenDistribution& draft, std::uint64_t stream) {
   Materialize();
-  std::vector<float> residual(probabilities_);
+  residual_ = probabilities_;
   if (ids_.empty()) {
     for (std::size_t i = 0; i < draft.probabilities_.size(); ++i) {
       const auto token = static_cast<std::size_t>(draft.IdOf(i));
-      if (token < residual.size()) residual[token] -= draft.probabilities_[i];
+      if (token < residual_.size()) residual_[token] -= draft.probabilities_[i];
     }
   } else {
-    for (std::size_t i = 0; i < residual.size(); ++i) {
-      residual[i] -= static_cast<float>(draft.Probability(ids_[i]));
+    for (std::size_t i = 0; i < residual_.size(); ++i) {
+      residual_[i] -= static_cast<float>(draft.Probability(ids_[i]));
     }
   }
-  double total = 0;
-  for (float& weight : residual) {
-    weight = std::max(weight, 0.0f);
-    total += static_cast<double>(weight);
-  }
+  for (float& weight : residual_) weight = std::max(weight, 0.0f);
+  const double total = Sum(residual_);
   if (!(total > 0)) return Sample(stream);
-  return IdOf(DrawIndex(residual, total, UniformNoise(stream)));
+  return IdOf(DrawIndex(residual_, total, UniformNoise(stream)));
 }
 
 }  // namespace reprise

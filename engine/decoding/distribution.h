@@ -50,6 +50,7 @@ class TokenDistribution {
   std::span<const TokenId> ids_;   // of the probabilities, ascending; empty: probability i is of token i
   std::vector<TokenId> own_ids_;   // behind ids_ when the filters left a few
   FilteredDistribution filtered_;  // scratch
+  std::vector<float> residual_;    // scratch
 };
 
 }  // namespace reprise

@@ -45,35 +45,41 @@ void DraftDraws::Begin(std::span<const DraftRequest> requests) {
       std::ranges::any_of(requests, [](const DraftRequest& request) { return request.penalties->active(); });
 }
 
-std::span<const char> DraftDraws::Draw(std::span<const DraftRequest* const> rows, ConstMatrixView logits) {
+void DraftDraws::Draw(std::span<const DraftRequest* const> requests, ConstMatrixView logits,
+                      std::vector<int>* unfinished) {
   if (backend_->draws_tokens()) {
-    DrawOnDevice(rows, logits);
+    DrawOnDevice(requests, logits);
   } else {
-    DrawOnHost(rows, logits);
+    DrawOnHost(requests, logits);
   }
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (has_token_[i] != 0) rows[i]->penalties->Append(rows[i]->draft->tokens.back());
+  unfinished->clear();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (has_token_[i] == 0) continue;
+    const DraftRequest& request = *requests[i];
+    request.penalties->Append(request.draft->tokens.back());
+    if (static_cast<int>(request.draft->tokens.size()) < request.num_tokens)
+      unfinished->push_back(static_cast<int>(i));
   }
-  return has_token_;
 }
 
-void DraftDraws::DrawOnHost(std::span<const DraftRequest* const> rows, ConstMatrixView logits) {
+void DraftDraws::DrawOnHost(std::span<const DraftRequest* const> requests, ConstMatrixView logits) {
   const ConstMatrixView on_host = backend_->ToHost(logits);
-  has_token_.assign(rows.size(), 0);
-  backend_->ParallelFor(static_cast<int>(rows.size()), 1, [&](int begin, int end, int thread) {
+  has_token_.assign(requests.size(), 0);
+  backend_->ParallelFor(static_cast<int>(requests.size()), 1, [&](int begin, int end, int thread) {
     for (int i = begin; i < end; ++i) {
       const std::span<const float> row(on_host.row(i), static_cast<std::size_t>(on_host.columns));
       has_token_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*rows[static_cast<std::size_t>(i)], row);
+          samplers_[static_cast<std::size_t>(thread)].Draw(*requests[static_cast<std::size_t>(i)], row);
     }
   });
 }
 
-void DraftDraws::DrawOnDevice(std::span<const DraftRequest* const> rows, ConstMatrixView logits) {
-  REPRISE_CHECK(num_drawn_ + static_cast<int>(rows.size()) <= max_drafts_ && logits.columns == num_columns_);
+void DraftDraws::DrawOnDevice(std::span<const DraftRequest* const> requests, ConstMatrixView logits) {
+  REPRISE_CHECK(num_drawn_ + static_cast<int>(requests.size()) <= max_drafts_ &&
+                logits.columns == num_columns_);
   draws_.Clear();
   int index = num_drawn_;
-  for (const DraftRequest* request : rows) {
+  for (const DraftRequest* request : requests) {
     Draft& draft = *request->draft;
     const Request& wish = *request->sequence->request;
     const bool kept = wish.sampling.temperature > 0.0f && RuleFor(wish) == VerificationRule::kRejection;
@@ -96,13 +102,13 @@ void DraftDraws::DrawOnDevice(std::span<const DraftRequest* const> rows, ConstMa
   args.tokens = drawn_tokens_ + num_drawn_;
   backend_->DrawRows(args);
   num_drawn_ = index;
-  has_token_.assign(rows.size(), 1);
+  has_token_.assign(requests.size(), 1);
   if (!step_by_step_) return;
   Fetch();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::size_t size = rows[i]->draft->tokens.size();
-    Resolve(rows[i]->draft);
-    has_token_[i] = rows[i]->draft->tokens.size() == size;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const std::size_t size = requests[i]->draft->tokens.size();
+    Resolve(requests[i]->draft);
+    has_token_[i] = requests[i]->draft->tokens.size() == size;
   }
 }
 

@@ -33,10 +33,11 @@ class DraftDraws {
 
   // The drafts of `requests` begin.
   void Begin(std::span<const DraftRequest> requests);
-  // Appends to the draft of rows[i] a token drawn from row i of `logits`, maybe one that only the device
-  // knows: a negative id, for a BatchView whose `drawn` is drawn(). Says for which rows there was a token to
-  // draw. Penalties include the drafts so far, and afterwards the new token.
-  std::span<const char> Draw(std::span<const DraftRequest* const> rows, ConstMatrixView logits);
+  // Appends to the draft of requests[i] a token drawn from row i of `logits`, maybe one that only the device
+  // knows: a negative id, for a BatchView whose `drawn` is drawn(). Penalties include the drafts so far, and
+  // afterwards the new token. Leaves in `unfinished`, ascending, the i whose draft shall go on.
+  void Draw(std::span<const DraftRequest* const> requests, ConstMatrixView logits,
+            std::vector<int>* unfinished);
   const TokenId* drawn() const { return drawn_tokens_; }
   // The drafts are complete: fetches what the host does not know, and takes them out of the penalties.
   void Finish(std::span<const DraftRequest> requests);
@@ -46,8 +47,9 @@ class DraftDraws {
              const DraftLimits& limits);
   Status AllocateOnDevice();
 
-  void DrawOnHost(std::span<const DraftRequest* const> rows, ConstMatrixView logits);
-  void DrawOnDevice(std::span<const DraftRequest* const> rows, ConstMatrixView logits);
+  // Fill has_token_.
+  void DrawOnHost(std::span<const DraftRequest* const> requests, ConstMatrixView logits);
+  void DrawOnDevice(std::span<const DraftRequest* const> requests, ConstMatrixView logits);
   // Replaces what only the device knows by what it is. A draft ends where there was no token to draw.
   void Fetch();
   void Resolve(Draft* draft) const;
@@ -72,7 +74,7 @@ class DraftDraws {
 
   // Scratch of one Draw.
   RowDraws draws_;
-  std::vector<char> has_token_;
+  std::vector<char> has_token_;  // whether there was one to draw
 };
 
 }  // namespace reprise

@@ -42,17 +42,15 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
 }
 
 void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
-  active_.clear();
   draws_.Begin(requests);
   CatchUp(requests);
-  while (!active_.empty()) {
+  while (!rows_.empty()) {
     batch_.Clear();
-    rows_ = active_;
-    active_.clear();
     for (const DraftRequest* request : rows_) {
       const Draft& draft = *request->draft;
-      const int position = static_cast<int>(request->sequence->tokens.size() + draft.tokens.size()) - 1;
-      batch_.Add(*request->sequence, position, std::span(draft.tokens).last(1), true);
+      const Sequence& sequence = *request->sequence;
+      const int position = static_cast<int>(sequence.tokens.size() + draft.tokens.size()) - 1;
+      batch_.Add(sequence, position, std::span(draft.tokens).last(1), true);
     }
     RunBatch();
   }
@@ -92,12 +90,11 @@ void DraftModelProposer::NoteBlocks(const Sequence& sequence, State& state) {
 void DraftModelProposer::RunBatch() {
   const Decoder::Output output = decoder_.Forward(batch_.View(draws_.drawn()), kv_);
   if (rows_.empty()) return;
-  const std::span<const char> has_token = draws_.Draw(rows_, output.logits);
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const DraftRequest& request = *rows_[i];
-    if (has_token[i] != 0 && static_cast<int>(request.draft->tokens.size()) < request.num_tokens)
-      active_.push_back(&request);
+  draws_.Draw(rows_, output.logits, &unfinished_);
+  for (std::size_t i = 0; i < unfinished_.size(); ++i) {
+    rows_[i] = rows_[static_cast<std::size_t>(unfinished_[i])];
   }
+  rows_.resize(unfinished_.size());
 }
 
 void DraftModelProposer::Observe(const StepOutcome& outcome) {

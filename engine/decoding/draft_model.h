@@ -41,7 +41,7 @@ class DraftModelProposer final : public Proposer {
   State& StateOf(const Sequence& sequence);
   // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
   void CatchUp(std::span<const DraftRequest> requests);
-  // Runs what has been added, and draws a token for each row; notes who wants more.
+  // Runs the batch, draws a token for each of `rows_`, and leaves there those that want another.
   void RunBatch();
   void NoteBlocks(const Sequence& sequence, State& state);
 
@@ -55,8 +55,8 @@ class DraftModelProposer final : public Proposer {
 
   // Scratch.
   DraftBatch batch_;
-  std::vector<const DraftRequest*> rows_;    // of the batch that runs, in row order
-  std::vector<const DraftRequest*> active_;  // have drafted at least one token and want more
+  std::vector<const DraftRequest*> rows_;  // in the order of the batch's rows of logits
+  std::vector<int> unfinished_;
 };
 
 }  // namespace reprise

@@ -50,18 +50,21 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
   if (models.recycle != nullptr) {
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
-    if (profile) costs.proposer[0] = ProfileRecycleModule(backend, *models.recycle, module);
-    ASSIGN_OR_RETURN(proposers[0],
+    if (profile)
+      costs.proposer[IndexOf(ProposerKind::kRecycle)] =
+          ProfileRecycleModule(backend, *models.recycle, module);
+    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kRecycle)],
                      RecycleProposer::Create(backend, *models.recycle, module.kv, pool, limits));
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
     draft.max_rows = config.max_num_seqs;
-    if (profile) costs.proposer[1] = ProfileDecoder(backend, *models.draft, draft);
-    ASSIGN_OR_RETURN(proposers[1],
+    if (profile)
+      costs.proposer[IndexOf(ProposerKind::kDraftModel)] = ProfileDecoder(backend, *models.draft, draft);
+    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kDraftModel)],
                      DraftModelProposer::Create(backend, *models.draft, draft.kv, pool, limits));
   }
-  proposers[2] = std::make_unique<PromptLookupProposer>();
+  proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
   return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
 }
@@ -76,7 +79,8 @@ std::optional<ProposerKind> Drafting::RequestedProposer(const Request& request) 
       return ProposerKind::kRecycle;
     case DecodingMethod::kSpeculative:
       if (request.proposer) return request.proposer;
-      return proposers_[1] != nullptr ? ProposerKind::kDraftModel : ProposerKind::kPromptLookup;
+      return proposers_[IndexOf(ProposerKind::kDraftModel)] != nullptr ? ProposerKind::kDraftModel
+                                                                       : ProposerKind::kPromptLookup;
     case DecodingMethod::kAuto:
     case DecodingMethod::kPlain:
       break;

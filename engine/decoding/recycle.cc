@@ -151,9 +151,9 @@ void RecycleProposer::ExtendChains() {
                StateOf(*request->sequence).first_block);
   }
   rows_.swap(active_);
-  hidden_rows_.resize(static_cast<std::size_t>(num_chains));
-  std::iota(hidden_rows_.begin(), hidden_rows_.end(), 0);
-  backend_.GatherRows(ChainHidden(num_chains), hidden_rows_, module_.HiddenInput(num_chains));
+  all_chains_.resize(static_cast<std::size_t>(num_chains));
+  std::iota(all_chains_.begin(), all_chains_.end(), 0);
+  backend_.GatherRows(ChainHidden(num_chains), all_chains_, module_.HiddenInput(num_chains));
 }
 
 void RecycleProposer::RunBatch() {
@@ -161,20 +161,14 @@ void RecycleProposer::RunBatch() {
   const RecycleModule::Output output = module_.Forward(batch_.View(draws_.drawn()), kv_);
   batch_.Clear();
   if (rows_.empty()) return;
-  const std::span<const char> has_token = draws_.Draw(rows_, output.logits);
-  const std::size_t num_before = active_.size();
-  hidden_rows_.clear();
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const DraftRequest& request = *rows_[i];
-    if (has_token[i] == 0 || static_cast<int>(request.draft->tokens.size()) == request.num_tokens) continue;
-    active_.push_back(&request);
-    hidden_rows_.push_back(static_cast<int>(i));
+  draws_.Draw(rows_, output.logits, &unfinished_);
+  if (!unfinished_.empty()) {
+    MatrixView hidden = ChainHidden(static_cast<int>(unfinished_.size()));
+    hidden.data = hidden.row(static_cast<int>(active_.size()));
+    backend_.GatherRows(output.hidden, unfinished_, hidden);
+    for (const int i : unfinished_) active_.push_back(rows_[static_cast<std::size_t>(i)]);
   }
   rows_.clear();
-  if (hidden_rows_.empty()) return;
-  MatrixView hidden = ChainHidden(static_cast<int>(hidden_rows_.size()));
-  hidden.data = hidden.row(static_cast<int>(num_before));
-  backend_.GatherRows(output.hidden, hidden_rows_, hidden);
 }
 
 void RecycleProposer::Observe(const StepOutcome& outcome) {

@@ -85,7 +85,8 @@ class RecycleProposer final : public Proposer {
   DraftBatch batch_;
   std::vector<const DraftRequest*> rows_;    // of the batch, in row order
   std::vector<const DraftRequest*> active_;  // want another token
-  std::vector<int> hidden_rows_;
+  std::vector<int> unfinished_;
+  std::vector<int> all_chains_;  // 0, 1, ...
 };
 
 }  // namespace reprise

@@ -18,10 +18,6 @@ constexpr double kSwitchOnShare = 0.97;
 constexpr double kInitialAcceptance[kNumProposers] = {0.5, 0.5, 0.5};
 constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
 
-constexpr std::size_t At(ProposerKind kind) {
-  return static_cast<std::size_t>(kind);
-}
-
 }  // namespace
 
 Router::Router(StepCosts costs)
@@ -36,7 +32,7 @@ Router::Record& Router::RecordOf(RequestId id) {
 }
 
 double Router::Estimate(const Record& record, ProposerKind proposer, int position) const {
-  return record.acceptance[At(proposer)].Estimate(priors_[At(proposer)], position);
+  return record.acceptance[IndexOf(proposer)].Estimate(priors_[IndexOf(proposer)], position);
 }
 
 bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const {
@@ -44,13 +40,13 @@ bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candi
   double best = 0;
   for (int p = 0; p < kNumProposers; ++p) {
     const auto proposer = static_cast<ProposerKind>(p);
-    if (!request.available[At(proposer)]) continue;
+    if (!request.available[IndexOf(proposer)]) continue;
     double survival = 1, tokens = 1;
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
       survival *= Estimate(*record, proposer, k - 1);
       tokens += survival;
       const double seconds =
-          costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds + k * costs_.proposer[At(proposer)].At(1);
+          costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds + k * costs_.proposer[IndexOf(proposer)].At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
@@ -71,8 +67,8 @@ class StepEstimate {
   // One more drafted token of that proposer, the `depth`-th of its sequence, expected to give `gain` tokens.
   void Add(ProposerKind proposer, int depth, double gain) {
     // Sequences draft side by side: the first that drafts to a depth pays for a drafting step.
-    const CostCurve& curve = costs_.proposer[At(proposer)];
-    int& count = depth_count_[At(proposer)][static_cast<std::size_t>(depth)];
+    const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
+    int& count = depth_count_[IndexOf(proposer)][static_cast<std::size_t>(depth)];
     drafting_seconds_ += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
     ++count;
     ++rows_;
@@ -141,7 +137,7 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   Route route{request.requested_proposer, std::min(request.max_tokens, budget), RouteReason::kRequested};
   if (!request.requested_proposer) {
     route.num_tokens = 0;
-  } else if (!request.available[At(*request.requested_proposer)]) {
+  } else if (!request.available[IndexOf(*request.requested_proposer)]) {
     route = {std::nullopt, 0, request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
   } else if (route.num_tokens <= 0) {
     route = {std::nullopt, 0, RouteReason::kNoBudget};
@@ -191,7 +187,7 @@ void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, in
 bool Router::WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const {
   const double plain = costs_.step.At(num_tokens) + num_sequences * costs_.row_seconds;
   const double drafted = costs_.step.At(num_tokens + num_sequences) + 2 * num_sequences * costs_.row_seconds +
-                         costs_.proposer[At(proposer)].At(num_sequences);
+                         costs_.proposer[IndexOf(proposer)].At(num_sequences);
   return (1 + kOptimism) * plain > drafted;
 }
 
@@ -206,7 +202,7 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
     Record& record = RecordOf(request.id);
     for (int p = 0; p < kNumProposers; ++p) {
       const auto proposer = static_cast<ProposerKind>(p);
-      const std::size_t at = At(proposer);
+      const std::size_t at = IndexOf(proposer);
       if (route.proposer == proposer) {
         if (route.reason == RouteReason::kGoodput) {
           record.steps_off[at] = record.burst_left[at] = 0;
@@ -254,7 +250,7 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
       if (MethodOf(proposer) != method) continue;
       std::vector<Candidate> candidates;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].requested || !requests[i].available[At(proposer)]) continue;
+        if (requests[i].requested || !requests[i].available[IndexOf(proposer)]) continue;
         candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer});
       }
       if (candidates.empty()) continue;
@@ -266,8 +262,8 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
 
 void Router::ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted) {
   if (drafted == 0) return;
-  priors_[At(proposer)].Observe(drafted, accepted);
-  RecordOf(id).acceptance[At(proposer)].Observe(drafted, accepted);
+  priors_[IndexOf(proposer)].Observe(drafted, accepted);
+  RecordOf(id).acceptance[IndexOf(proposer)].Observe(drafted, accepted);
 }
 
 void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds) {
@@ -276,7 +272,7 @@ void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, doub
 }
 
 void Router::ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds) {
-  if (steps > 0) costs_.proposer[At(proposer)].Observe(sequences, seconds / steps);
+  if (steps > 0) costs_.proposer[IndexOf(proposer)].Observe(sequences, seconds / steps);
 }
 
 }  // namespace reprise

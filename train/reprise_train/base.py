@@ -7,7 +7,7 @@ the exported Hugging Face directory; with `--recycle-layers` also `recycle/`, a 
 the model. A run that was stopped or killed goes on with `--resume`.
 
 Log records (`log.jsonl`): `start` and `resume` carry the settings; `step` has step, tokens, loss (nats a
-token, mean since the last record), lr, grad_norm, seq_len, tokens_per_second; `eval` has step, tokens,
+token, mean since the last record), lr, grad_norm, tokens_per_second; `eval` has step, tokens,
 loss, perplexity; `end` has what the model card says.
 """
 
@@ -17,17 +17,19 @@ import math
 import sys
 
 from reprise_train import checkpoint
+from reprise_train.base_model import load_base
+from reprise_train.base_task import BaseTask
 from reprise_train.card import Results, model_card
 from reprise_train.cli import exit_on_error
 from reprise_train.data import build_corpus, load_corpus, save_corpus
-from reprise_train.errors import Stopped
 from reprise_train.evaluate import held_out_loss, sample
-from reprise_train.export import export, load_exported
+from reprise_train.export import export
 from reprise_train.joint import JointModel, export_joint_module
-from reprise_train.report import PLOT_NAME, show_progress, write_plot
-from reprise_train.settings import build_parser, command_line, settings_from
+from reprise_train.loop import Loop
+from reprise_train.loop_flags import loop_settings, run_loop, shown_command
+from reprise_train.report import show_progress
+from reprise_train.settings import PROGRAM, build_parser, settings_from
 from reprise_train.tokenizer import end_of_text_id
-from reprise_train.trainer import Trainer
 
 _SAMPLE_PROMPT = "Once upon a time there was a poor woodcutter who"
 _SAMPLE_TOKENS = 160
@@ -38,43 +40,38 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(arguments)
     settings = settings_from(options)
+    identity = settings.identity()
+    loop_settings(options, identity)  # refuses impossible flags before the text is read
     checkpoint.check_resume(options.out, options.resume)
 
     if options.resume:
-        trainer = Trainer(settings, load_corpus(options.out), options.out)
-        trainer.resume()
+        task = BaseTask(settings, load_corpus(options.out))
     else:
         vocab_size = settings.model.vocab_size
         corpus = build_corpus(options.data, vocab_size, settings.held_out_share, settings.seed)
-        trainer = Trainer(settings, corpus, options.out)
+        task = BaseTask(settings, corpus)
         save_corpus(corpus, options.out)
-        trainer.log.path.unlink(missing_ok=True)
-    trainer.log.add(
-        "resume" if options.resume else "start",
-        step=trainer.position.step,
-        **settings.identity(),
-        parameters=trainer.model.num_parameters(),
-        train_tokens=len(trainer.corpus.train),
-        held_out_tokens=len(trainer.corpus.held_out),
+    loop = run_loop(
+        task,
+        options,
+        identity,
+        parameters=task.model.num_parameters(),
+        train_tokens=len(task.corpus.train),
+        held_out_tokens=len(task.corpus.held_out),
     )
-    try:
-        trainer.run()
-    except Stopped:
-        print(f"\nstopped after step {trainer.position.step}; go on with --resume", file=sys.stderr)
-        sys.exit(130)
-    results = finish(trainer, command_line(arguments))
+    results = finish(loop, shown_command(PROGRAM, arguments))
     show_progress(
         f"{options.out / 'model'}: {results.tokens / 1e6:.1f} M tokens, "
         f"held-out loss {results.held_out_loss:.3f}, perplexity {results.perplexity:.2f}"
     )
 
 
-def finish(trainer: Trainer, command: str) -> Results:
+def finish(loop: Loop, command: str) -> Results:
     """Exports the model, measures what was exported, writes its card. Returns the results."""
-    folder = trainer.folder / "model"
-    settings, position, corpus = trainer.settings, trainer.position, trainer.corpus
-    export(trainer.decoder, corpus.tokenizer, folder, card="")
-    model = load_exported(folder)
+    task, position, folder = loop.task, loop.position, loop.folder / "model"
+    settings, corpus = task.settings, task.corpus
+    export(task.decoder, corpus.tokenizer, folder, card="")
+    model = load_base(folder).decoder()
     window = settings.lengths.longest
     result = held_out_loss(model, corpus.held_out, window, settings.test_tokens)
     tokens_per_byte = len(corpus.held_out) / corpus.facts["held_out_bytes"]
@@ -83,7 +80,7 @@ def finish(trainer: Trainer, command: str) -> Results:
         parameters=model.num_parameters(),
         steps=position.step,
         tokens=position.tokens,
-        epochs=position.step / trainer.batches.batches_in_epoch,
+        epochs=position.step / task.batches.batches_in_epoch,
         active_seconds=position.active_seconds,
         window=window,
         held_out_tokens=len(corpus.held_out),
@@ -95,20 +92,19 @@ def finish(trainer: Trainer, command: str) -> Results:
         prompt=_SAMPLE_PROMPT,
         sample=sample(model, corpus.tokenizer, _SAMPLE_PROMPT, _SAMPLE_TOKENS, end, seed=settings.seed),
     )
-    card = model_card(settings.identity(), corpus.facts, results, command)
-    export(trainer.decoder, corpus.tokenizer, folder, card)
-    if isinstance(trainer.model, JointModel):
+    card = model_card(loop.settings.identity, corpus.facts, results, command)
+    export(task.decoder, corpus.tokenizer, folder, card)
+    if isinstance(task.model, JointModel):
         export_joint_module(
-            trainer.model,
+            task.model,
             corpus,
             folder,
-            trainer.folder / "recycle",
+            loop.folder / "recycle",
             settings.recycle_vocab,
             window,
             command,
         )
-    trainer.log.add("end", step=position.step, **results.to_dict())
-    write_plot(trainer.folder / PLOT_NAME, trainer.log.read())
+    loop.log.add("end", step=position.step, **results.to_dict())
     return results
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from reprise_train.errors import TrainError
-from reprise_train.export import hf_name
+from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Decoder, ModelConfig
 
 HEAD = "head.weight"
@@ -62,6 +62,10 @@ class Base:
         decoder.load_state_dict({name: weight for name, weight in self.weights.items() if name != HEAD})
         return decoder.requires_grad_(False)
 
+    def residual(self, ids: Tensor, num_layers: int) -> Tensor:
+        """The residual stream behind so many layers, as `Decoder.residual`."""
+        return self.decoder().residual(ids, num_layers)
+
     def layer(self, index: int) -> dict[str, Tensor]:
         """Weights of one layer under the names of `model.DecoderLayer`; -1 is the last."""
         prefix = f"layers.{index % self.config.num_layers}."
@@ -69,25 +73,29 @@ class Base:
 
     def fingerprint(self) -> str:
         """`base_sha256` of docs/file-formats.md: sizes and norm weights, whatever the quantisation."""
-        c = self.config
-        digest = hashlib.sha256()
-        sizes = (
-            c.vocab_size,
-            c.hidden_size,
-            c.num_layers,
-            c.num_heads,
-            c.num_kv_heads,
-            c.head_size,
-            c.ffn_size,
-        )
-        digest.update(struct.pack("<7i", *sizes))
         norms = [self.weights["norm.weight"]]
-        for index in range(c.num_layers):
+        for index in range(self.config.num_layers):
             norms.append(self.weights[f"layers.{index}.attention_norm.weight"])
             norms.append(self.weights[f"layers.{index}.ffn_norm.weight"])
-        for norm in norms:
-            digest.update(norm.numpy().astype("<f4").tobytes())
-        return digest.hexdigest()
+        return fingerprint(self.config, norms)
+
+
+def fingerprint(c: ModelConfig, tensors: list[Tensor]) -> str:
+    """`base_sha256` of docs/file-formats.md over the sizes and the tensors that it names."""
+    digest = hashlib.sha256()
+    sizes = (
+        c.vocab_size,
+        c.hidden_size,
+        c.num_layers,
+        c.num_heads,
+        c.num_kv_heads,
+        c.head_size,
+        c.ffn_size,
+    )
+    digest.update(struct.pack("<7i", *sizes))
+    for tensor in tensors:
+        digest.update(tensor.numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def load_base(path: Path) -> Base:
@@ -104,7 +112,8 @@ def _parameter_names(num_layers: int) -> list[str]:
     return names + [f"layers.{index}.{name}" for index in range(num_layers) for name in _GGUF_LAYER_NAMES]
 
 
-def _check(path: Path, weights: dict[str, Tensor]) -> None:
+def check_finite(path: Path, weights: dict[str, Tensor]) -> None:
+    """Raises TrainError naming a tensor that holds an infinity or a NaN."""
     for name, weight in weights.items():
         if not torch.isfinite(weight).all():
             raise TrainError(f"{path}: {name} holds values that are not finite")
@@ -123,26 +132,20 @@ def _load_hugging_face(folder: Path) -> Base:
     if raw.get("rope_scaling"):
         raise TrainError(f"{folder}: rope_scaling is not supported")
     try:
-        config = ModelConfig(
-            vocab_size=raw["vocab_size"],
-            hidden_size=raw["hidden_size"],
-            num_layers=raw["num_hidden_layers"],
-            num_heads=raw["num_attention_heads"],
-            num_kv_heads=raw.get("num_key_value_heads", raw["num_attention_heads"]),
-            ffn_size=raw["intermediate_size"],
-            max_positions=raw["max_position_embeddings"],
-            rope_theta=float(raw.get("rope_theta", 10000.0)),
-            norm_eps=raw["rms_norm_eps"],
-        )
+        config = read_config(raw)
         weights = {name: tensors[hf_name(name)].float() for name in _parameter_names(config.num_layers)}
     except KeyError as error:
         raise TrainError(f"{folder}: {error} is missing") from None
     if "lm_head.weight" in tensors and not raw.get("tie_word_embeddings", False):
         weights[HEAD] = tensors["lm_head.weight"].float()
-    _check(folder, weights)
+    check_finite(folder, weights)
+    return Base(raw.get("_name_or_path") or folder.name, folder, config, weights, stop_ids(raw))
+
+
+def stop_ids(raw: dict) -> tuple[int, ...]:
+    """The end-of-sequence tokens that `config.json` names."""
     end = raw.get("eos_token_id")
-    stop_ids = tuple(end) if isinstance(end, list) else () if end is None else (end,)
-    return Base(raw.get("_name_or_path") or folder.name, folder, config, weights, stop_ids)
+    return tuple(end) if isinstance(end, list) else () if end is None else (end,)
 
 
 def _load_gguf(path: Path) -> Base:
@@ -188,7 +191,7 @@ def _load_gguf(path: Path) -> Base:
             weights[name] = _half_split(weights[name], heads)
     if "output.weight" in tensors:
         weights[HEAD] = read("output.weight")
-    _check(path, weights)
+    check_finite(path, weights)
     end = fields.get("tokenizer.ggml.eos_token_id")
     return Base(path.stem, path, config, weights, () if end is None else (int(end),))
 

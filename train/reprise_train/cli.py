@@ -1,11 +1,21 @@
-"""Errors as people see them."""
+"""What the commands have in common: their parser, and errors as people see them."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
 from reprise_train.errors import TrainError, UsageError
+
+
+def command_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """Shows the default of every flag in --help."""
+    return argparse.ArgumentParser(
+        prog=program,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=description,
+    )
 
 
 def exit_on_error(main: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ draft as it is at that step and scored by the target in PyTorch. The run directo
 or killed goes on with `--resume`. With `--sweep` each divergence is first tried for a few steps; the best is
 then used.
 
-Log records: as in `recycle.py`, and `sweep` with the trials.
+Log records: as in `recycle.py`; `start` also has the trials of a sweep.
 """
 
 from __future__ import annotations
@@ -24,30 +24,32 @@ import torch
 
 from reprise_train import checkpoint
 from reprise_train.base_model import Base, load_base
-from reprise_train.cli import exit_on_error
+from reprise_train.cli import command_parser, exit_on_error
 from reprise_train.distil_card import draft_card
 from reprise_train.distil_sweep import SweepResult, sweep
 from reprise_train.distil_task import DistilTask, Objective, Patience
-from reprise_train.divergence import DIVERGENCES
 from reprise_train.draft_model import Draft, export_draft, load_draft
 from reprise_train.errors import UsageError
 from reprise_train.hidden_data import HiddenSequence
-from reprise_train.loop import Loop, run_or_exit
-from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
+from reprise_train.loop import Loop
+from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, run_loop, shown_command
+from reprise_train.objective_flags import add_divergence_flags, check_divergence
 from reprise_train.report import show_progress
 from reprise_train.shared_head import SharedHead
-from reprise_train.training_data import add_data_flags, digest, draft_vocabulary, read_sequences
+from reprise_train.training_data import (
+    add_data_flags,
+    answer_tokens,
+    digest,
+    draft_vocabulary,
+    read_sequences,
+)
 from reprise_train.validation import Validation
 
 _PROGRAM = "python -m reprise_train.distil"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Distil a draft model from its target.",
-    )
+    parser = command_parser(_PROGRAM, "Distil a draft model from its target.")
     add = parser.add_argument_group("input and output").add_argument
     add("--target", type=Path, required=True, help="Hugging Face directory or GGUF file")
     add_data_flags(add, result="draft/")
@@ -57,10 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--init", choices=("target", "random"), default="target", help="start as the target's first layers")
 
     add = parser.add_argument_group("objective").add_argument
-    add(
-        "--divergence", choices=DIVERGENCES, default="fkl", help="between the target's and the draft's tokens"
-    )
-    add("--jsd-beta", type=float, default=0.5, help="weight of the target's distribution in JSD's mixture")
+    add_divergence_flags(add, "target", "draft")
     add("--temperature", type=float, default=1.0, help="of both distributions")
     add(
         "--on-policy", type=float, default=1.0, help="share of the steps on text of the draft itself (lambda)"
@@ -78,8 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def objective_from(options: argparse.Namespace) -> Objective:
     """Raises UsageError for values that cannot work."""
-    if not 0 < options.jsd_beta < 1:
-        raise UsageError("--jsd-beta must be between 0 and 1")
+    check_divergence(options)
     if not 0 <= options.on_policy <= 1:
         raise UsageError("--on-policy must be between 0 and 1")
     if options.temperature <= 0 or options.sample_temperature < 0:
@@ -187,17 +185,14 @@ def main(arguments: list[str] | None = None) -> None:
         divergence = trials[0].divergence
 
     task = setup.task(divergence)
-    loop = Loop(task, loop_settings(options, setup.identity(divergence)), options.out)
-    if options.resume:
-        loop.resume()
-    loop.begin(
-        resumed=options.resume,
+    loop = run_loop(
+        task,
+        options,
+        setup.identity(divergence),
         parameters=task.model.num_parameters(),
-        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in setup.train),
+        train_tokens=answer_tokens(setup.train),
+        trials=[asdict(trial) for trial in trials],
     )
-    if trials:
-        loop.log.add("sweep", step=0, trials=[asdict(trial) for trial in trials])
-    run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
     finish(loop, setup, shown_command(_PROGRAM, arguments))
 
 

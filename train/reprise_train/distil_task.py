@@ -13,7 +13,7 @@ from reprise_train.base_model import Base
 from reprise_train.divergence import divergence
 from reprise_train.draft_model import Draft
 from reprise_train.hidden_data import Batch, HiddenBatches, HiddenSequence, collate
-from reprise_train.optim import build_adamw, build_optimisers
+from reprise_train.optim import build_optimisers
 from reprise_train.sampler import DraftSampler
 from reprise_train.shared_head import SharedHead
 from reprise_train.validation import Validation
@@ -46,6 +46,8 @@ class Patience:
 class DistilTask:
     """A draft that learns its target's next-token distribution over the draft vocabulary."""
 
+    loss_name = "Divergence"
+
     def __init__(
         self,
         draft: Draft,
@@ -64,8 +66,7 @@ class DistilTask:
     ) -> None:
         device = head.embedding.device
         self.model = draft.to(device)
-        build = build_optimisers if optimiser == "muon" else build_adamw
-        self.optimisers = build(draft, lr, weight_decay)
+        self.optimisers = build_optimisers(optimiser, draft, lr, weight_decay)
         self._head, self._train, self._validation = head, train, validation
         self._objective, self._patience = objective, patience
         self._batches = HiddenBatches(train, batch_tokens, seed)
@@ -74,7 +75,7 @@ class DistilTask:
         self._sampler = DraftSampler(draft, head, target.stop_ids)
         self._best, self._since_best = 0.0, 0
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
+    def loss(self, step: int, progress: float = 0.0) -> tuple[Tensor, int]:
         objective = self._objective
         draw = random.Random(self._seed * 1_000_003 + step)
         on_policy = step >= objective.sft_steps and draw.random() < objective.on_policy

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from reprise_train.base_model import Base
-from reprise_train.errors import TrainError, UsageError
-from reprise_train.export import LAYER_NAMES
-from reprise_train.files import replace_directory, write_json
+from reprise_train.errors import UsageError
+from reprise_train.hf_names import hf_name, size_fields
 from reprise_train.model import DecoderLayer, RmsNorm, rotary_tables
+from reprise_train.proposer_files import fill_proposer, read_proposer, write_proposer
 
 ARCHITECTURE = "RepriseDraft"
 
@@ -53,74 +50,24 @@ class Draft(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def file_name(name: str) -> str:
-    """Our name of a draft parameter to the file's."""
-    if not name.startswith("layers."):
-        return f"model.{name}"
-    _, index, rest = name.split(".", 2)
-    return f"model.layers.{index}.{LAYER_NAMES[rest]}"
-
-
-def draft_config(draft: Draft, target: Base, draft_vocab_size: int) -> dict:
-    """`config.json`; docs/file-formats.md, "Draft"."""
-    config = draft.config
-    return {
+def export_draft(draft: Draft, target: Base, draft_ids: Tensor, folder: Path, card: str) -> None:
+    """Writes the directory that `--draft` loads, or nothing. Raises TrainError."""
+    config = {
         "architectures": [ARCHITECTURE],
         "model_type": "llama",
         "shared": ["embedding", "head"],
-        "vocab_size": config.vocab_size,
-        "draft_vocab_size": draft_vocab_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.ffn_size,
+        **size_fields(draft.config),
         "num_hidden_layers": len(draft.layers),
-        "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_kv_heads,
-        "head_dim": config.head_size,
-        "max_position_embeddings": config.max_positions,
-        "rope_theta": config.rope_theta,
-        "rms_norm_eps": config.norm_eps,
-        "hidden_act": "silu",
+        "max_position_embeddings": draft.config.max_positions,
         "attention_bias": False,
         "mlp_bias": False,
         "tie_word_embeddings": True,
-        "base_sha256": target.fingerprint(),
-        "base_name": target.name,
-        "torch_dtype": "bfloat16",
     }
-
-
-def export_draft(draft: Draft, target: Base, draft_ids: Tensor, folder: Path, card: str) -> None:
-    """Writes the whole directory, or nothing; weights are rounded to bf16. Raises TrainError."""
-
-    def write(partial: Path) -> None:
-        weights = {
-            file_name(name): weight.detach().to("cpu", torch.bfloat16).contiguous()
-            for name, weight in draft.named_parameters()
-        }
-        if len(draft_ids) < target.config.vocab_size:
-            weights["d2t"] = draft_ids.cpu().contiguous()
-        save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-        write_json(partial / "config.json", draft_config(draft, target, len(draft_ids)))
-        (partial / "README.md").write_text(card, encoding="utf-8")
-
-    replace_directory(folder, write)
+    write_proposer(draft, hf_name, config, target, draft_ids, folder, card)
 
 
 def load_draft(folder: Path, target: Base) -> tuple[Draft, Tensor]:
     """An exported draft in fp32, and its draft ids. Raises TrainError when it is not a draft of `target`."""
-    try:
-        raw = json.loads((folder / "config.json").read_text())
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainError(f"cannot read the draft in {folder}: {error}") from None
-    expected = target.fingerprint()
-    if raw.get("base_sha256") != expected:
-        made_for = raw.get("base_sha256")
-        raise TrainError(f"{folder} was made for {made_for}, not for {target.path} ({expected})")
-    try:
-        draft = Draft(target, raw["num_hidden_layers"])
-        names = [name for name, _ in draft.named_parameters()]
-        draft.load_state_dict({name: weights[file_name(name)].float() for name in names})
-    except (KeyError, RuntimeError) as error:
-        raise TrainError(f"{folder}: {error}") from None
-    return draft, weights.get("d2t", torch.arange(target.config.vocab_size))
+    raw, weights = read_proposer(folder, target)
+    draft = Draft(target, raw.get("num_hidden_layers", 0))
+    return draft, fill_proposer(draft, hf_name, weights, target, folder)

@@ -8,21 +8,19 @@ exports the latest checkpoint of a run, finished or not.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from reprise_train import checkpoint
 from reprise_train.cli import exit_on_error
 from reprise_train.data import load_corpus
-from reprise_train.errors import TrainError
 from reprise_train.files import replace_directory, write_json
+from reprise_train.hf_names import hf_name, size_fields
 from reprise_train.model import Decoder, ModelConfig
 from reprise_train.tokenizer import END_OF_TEXT, end_of_text_id
 
@@ -35,46 +33,16 @@ CHAT_TEMPLATE = (
 )
 """The model only continues text: messages become paragraphs of one document, whoever said them."""
 
-LAYER_NAMES = {
-    "attention_norm.weight": "input_layernorm.weight",
-    "attention.query.weight": "self_attn.q_proj.weight",
-    "attention.key.weight": "self_attn.k_proj.weight",
-    "attention.value.weight": "self_attn.v_proj.weight",
-    "attention.out.weight": "self_attn.o_proj.weight",
-    "ffn_norm.weight": "post_attention_layernorm.weight",
-    "ffn.gate.weight": "mlp.gate_proj.weight",
-    "ffn.up.weight": "mlp.up_proj.weight",
-    "ffn.down.weight": "mlp.down_proj.weight",
-}
-
-
-def hf_name(name: str) -> str:
-    """Our name of a parameter to `LlamaForCausalLM`'s."""
-    if name == "embed.weight":
-        return "model.embed_tokens.weight"
-    if name == "norm.weight":
-        return "model.norm.weight"
-    _, index, rest = name.split(".", 2)
-    return f"model.layers.{index}.{LAYER_NAMES[rest]}"
-
 
 def hf_config(config: ModelConfig, end: int) -> dict:
     """`config.json` of a model whose BOS and EOS is token `end`."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.ffn_size,
+        **size_fields(config),
         "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_kv_heads,
-        "head_dim": config.head_size,
         "max_position_embeddings": config.max_positions,
-        "rope_theta": config.rope_theta,
         "rope_scaling": None,
-        "rms_norm_eps": config.norm_eps,
-        "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,
         "tie_word_embeddings": True,
@@ -138,30 +106,6 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         write_json(folder / name, content)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def load_exported(folder: Path) -> Decoder:
-    """The model of an exported directory, in fp32: what is measured is then what is shipped."""
-    try:
-        raw = json.loads((folder / "config.json").read_text())
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
-        raise TrainError(f"cannot read the model in {folder}: {error}") from None
-    config = ModelConfig(
-        vocab_size=raw["vocab_size"],
-        hidden_size=raw["hidden_size"],
-        num_layers=raw["num_hidden_layers"],
-        num_heads=raw["num_attention_heads"],
-        num_kv_heads=raw["num_key_value_heads"],
-        ffn_size=raw["intermediate_size"],
-        max_positions=raw["max_position_embeddings"],
-        rope_theta=raw["rope_theta"],
-        norm_eps=raw["rms_norm_eps"],
-    )
-    model = Decoder(config)
-    state: dict[str, Tensor] = {name: weights[hf_name(name)].float() for name, _ in model.named_parameters()}
-    model.load_state_dict(state)
-    return model
 
 
 def main(arguments: list[str] | None = None) -> None:

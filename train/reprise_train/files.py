@@ -11,6 +11,15 @@ from pathlib import Path
 
 from reprise_train.errors import TrainError
 
+_SIDE_FILES = (
+    "tokenizer.json",
+    "tokenizer.gguf",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replaces `path` by `content` in one step: a kill or a power cut leaves the old file or the new one."""
@@ -45,6 +54,13 @@ def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
         os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy_side_files(source: Path, folder: Path) -> None:
+    """The tokenizer and what else a model's directory has beside weights and configuration."""
+    for name in _SIDE_FILES:
+        if (source / name).exists():
+            (folder / name).write_bytes((source / name).read_bytes())
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,7 +11,6 @@ was when the command is repeated; a line is written whole or not at all.
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import sys
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from reprise_train.cli import exit_on_error
+from reprise_train.cli import command_parser, exit_on_error
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.report import show_progress
 
@@ -166,10 +165,8 @@ class Run:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m reprise_train.generate",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Let a running daemon answer prompts; keep the token ids.",
+    parser = command_parser(
+        "python -m reprise_train.generate", "Let a running daemon answer prompts; keep the token ids."
     )
     add = parser.add_argument
     add("--url", default="http://127.0.0.1:8000", help="the daemon")

@@ -22,18 +22,11 @@ from torch import Tensor
 
 from reprise_train.cli import exit_on_error
 from reprise_train.errors import TrainError
-from reprise_train.files import replace_directory, write_json
+from reprise_train.files import copy_side_files, replace_directory, write_json
 from reprise_train.sliced_model import SLICED_CLASS
 
 _NORM_EPSILON = 1e-5
 _CLASSES = ("LlamaForCausalLM", "OPTForCausalLM", "PhiForCausalLM")
-_SIDE_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "generation_config.json",
-)
 
 
 def read_json(path: Path) -> dict:
@@ -124,9 +117,7 @@ def convert(weights: Path, widths: Path, model: Path, out: Path) -> None:
 
     def write(folder: Path) -> None:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        for name in _SIDE_FILES:
-            if (model / name).exists():
-                (folder / name).write_bytes((model / name).read_bytes())
+        copy_side_files(model, folder)
         write_json(folder / "config.json", config)
 
     replace_directory(out, write)

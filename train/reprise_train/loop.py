@@ -1,10 +1,10 @@
-"""The training loop that recycle modules and drafts share: budget, checkpoints, log, signals."""
+"""The training loop of everything that is trained here: budget, checkpoints, log, signals."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,9 +41,10 @@ class Task(Protocol):
 
     model: nn.Module
     optimisers: list[torch.optim.Optimizer]
+    loss_name: str  # for people
 
-    def loss(self, step: int) -> tuple[torch.Tensor, int]:
-        """Loss of batch `step` and the tokens that it was trained on."""
+    def loss(self, step: int, progress: float) -> tuple[torch.Tensor, int]:
+        """Loss of batch `step`, at 0…1 of the run, and the tokens that it was trained on."""
         ...
 
     def evaluate(self) -> dict:
@@ -103,7 +104,7 @@ class Loop:
         """Writes the checkpoint and the plot."""
         task = self.task
         checkpoint.save(self.folder, self.settings.identity, self.position, task.model, task.optimisers)
-        write_plot(self.folder / PLOT_NAME, self.log.read(), "Divergence")
+        write_plot(self.folder / PLOT_NAME, self.log.read(), task.loss_name)
 
     def evaluate(self) -> dict:
         """Measures and logs."""
@@ -123,7 +124,7 @@ class Loop:
         while (progress := settings.budget.progress(position, time.time())) < 1 and not self._stop:
             lr = learning_rate(settings.lr, settings.min_lr, position.step, settings.warmup_steps, progress)
             before = position.tokens
-            loss, norm = self._step(lr)
+            loss, norm = self._step(progress, lr)
             losses.append(loss)
             tokens += position.tokens - before
             if position.step % settings.log_steps == 0:
@@ -137,10 +138,10 @@ class Loop:
                 self.save()
                 last_save = time.time()
 
-    def _step(self, lr: float) -> tuple[float, float]:
+    def _step(self, progress: float, lr: float) -> tuple[float, float]:
         """One optimiser step; raises TrainError when the loss is not finite, before any weight is touched."""
         position, task, begin = self.position, self.task, time.perf_counter()
-        loss, tokens = task.loss(position.step)
+        loss, tokens = task.loss(position.step, progress)
         if not torch.isfinite(loss):
             raise TrainError(
                 f"the loss is {loss.item()} at step {position.step}: start again with a lower --lr"
@@ -178,10 +179,10 @@ class Loop:
         self._stop = True
 
 
-def run_or_exit(loop: Loop, on_stopped: Callable[[], None]) -> None:
+def run_or_exit(loop: Loop) -> None:
     """Runs; a stopped run tells how to go on and exits with 130."""
     try:
         loop.run()
     except Stopped:
-        on_stopped()
+        print(f"\nstopped after step {loop.position.step}; go on with --resume", file=sys.stderr)
         raise SystemExit(130) from None

@@ -12,11 +12,20 @@ import torch
 
 from reprise_train.budget import Budget, parse_time
 from reprise_train.errors import TrainError, UsageError
-from reprise_train.loop import LoopSettings
+from reprise_train.loop import Loop, LoopSettings, Task, run_or_exit
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
-_PATH_FLAGS = ("--base", "--hidden", "--validation", "--out", "--target", "--start", "--frequencies")
+_PATH_FLAGS = (
+    "--data",
+    "--base",
+    "--hidden",
+    "--validation",
+    "--out",
+    "--target",
+    "--start",
+    "--frequencies",
+)
 
 
 def add_loop_flags(parser: argparse.ArgumentParser, lr: float, batch_tokens: int) -> None:
@@ -67,10 +76,22 @@ def loop_settings(options: argparse.Namespace, identity: dict) -> LoopSettings:
     )
 
 
+def run_loop(task: Task, options: argparse.Namespace, identity: dict, **facts: object) -> Loop:
+    """Trains from the start, or from the last checkpoint with --resume; `facts` go to the log.
+
+    Raises UsageError or TrainError; exits with 130 if a signal stops the run.
+    """
+    loop = Loop(task, loop_settings(options, identity), options.out)
+    if options.resume:
+        loop.resume()
+    loop.begin(resumed=options.resume, **facts)
+    run_or_exit(loop)
+    return loop
+
+
 def pick_device(options: argparse.Namespace) -> torch.device:
     """Raises TrainError when the device asked for is not there."""
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
+    set_threads(options.threads)
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -82,6 +103,12 @@ def pick_device(options: argparse.Namespace) -> torch.device:
     if device.type == "cpu":
         _keep_freed_memory()
     return device
+
+
+def set_threads(count: int) -> None:
+    """Of the CPU; 0 leaves PyTorch's choice."""
+    if count > 0:
+        torch.set_num_threads(count)
 
 
 def _keep_freed_memory() -> None:

@@ -94,36 +94,47 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Causal grouped-query attention (Ainslie et al. 2023): H / G query heads read each key-value head."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, inputs: int | None = None, outputs: int | None = None) -> None:
+        """Widths of what it reads and writes are the model's if not given; a sliced layer has others."""
         super().__init__()
-        kv_size = config.num_kv_heads * config.head_size
+        inputs, outputs = inputs or config.hidden_size, outputs or config.hidden_size
+        heads_size, kv_size = config.num_heads * config.head_size, config.num_kv_heads * config.head_size
         self.config = config
-        self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.key = nn.Linear(config.hidden_size, kv_size, bias=False)
-        self.value = nn.Linear(config.hidden_size, kv_size, bias=False)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.query = nn.Linear(inputs, heads_size, bias=False)
+        self.key = nn.Linear(inputs, kv_size, bias=False)
+        self.value = nn.Linear(inputs, kv_size, bias=False)
+        self.out = nn.Linear(heads_size, outputs, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        batch, length, hidden = x.shape
+        return self.mix(*self.project(x, cos, sin))
+
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, H, T, K] and keys [B, G, T, K], both rotated, and values [B, G, T, K]."""
+        batch, length, _ = x.shape
         heads, kv_heads, size = self.config.num_heads, self.config.num_kv_heads, self.config.head_size
-        query = self.query(x).view(batch, length, heads, size).transpose(1, 2)  # [B, H, T, K]
-        key = self.key(x).view(batch, length, kv_heads, size).transpose(1, 2)  # [B, G, T, K]
+        query = self.query(x).view(batch, length, heads, size).transpose(1, 2)
+        key = self.key(x).view(batch, length, kv_heads, size).transpose(1, 2)
         value = self.value(x).view(batch, length, kv_heads, size).transpose(1, 2)
-        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        key = key.repeat_interleave(heads // kv_heads, dim=1)  # [B, H, T, K]
-        value = value.repeat_interleave(heads // kv_heads, dim=1)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, hidden))
+        return rotate(query, cos, sin), rotate(key, cos, sin), value
+
+    def mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, T, D] of queries [B, H, T, K] over keys and values [B, G, S, K]; without a mask, causal."""
+        groups = self.config.num_heads // self.config.num_kv_heads
+        key, value = (part.repeat_interleave(groups, dim=1).to(query.dtype) for part in (key, value))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
     """SwiGLU: down(silu(gate(x)) * up(x)) (Shazeer 2020)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, inputs: int | None = None, outputs: int | None = None) -> None:
+        """Widths as in `Attention`."""
         super().__init__()
-        self.gate = nn.Linear(config.hidden_size, config.ffn_size, bias=False)
-        self.up = nn.Linear(config.hidden_size, config.ffn_size, bias=False)
-        self.down = nn.Linear(config.ffn_size, config.hidden_size, bias=False)
+        inputs, outputs = inputs or config.hidden_size, outputs or config.hidden_size
+        self.gate = nn.Linear(inputs, config.ffn_size, bias=False)
+        self.up = nn.Linear(inputs, config.ffn_size, bias=False)
+        self.down = nn.Linear(config.ffn_size, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.silu(self.gate(x)) * self.up(x))
@@ -167,14 +178,18 @@ class Decoder(nn.Module):
                 std *= residual_scale
             nn.init.normal_(weight, std=std)
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Final normed hidden states [B, T, D] of ids [B, T], T <= max_positions."""
+    def residual(self, ids: Tensor, num_layers: int) -> Tensor:
+        """The residual stream [B, T, D] behind so many layers, of ids [B, T], T <= max_positions."""
         length = ids.shape[1]
         cos, sin = self.cos[:length], self.sin[:length]
         x = self.embed(ids)
-        for layer in self.layers:
+        for layer in self.layers[:num_layers]:
             x = layer(x, cos, sin)
-        return self.norm(x)
+        return x
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Final normed hidden states [B, T, D] of ids [B, T]."""
+        return self.norm(self.residual(ids, len(self.layers)))
 
     def forward(self, ids: Tensor) -> Tensor:
         return F.linear(self.hidden(ids), self.embed.weight)

@@ -62,8 +62,17 @@ class Muon(torch.optim.Optimizer):
         return weight.grad.lerp(state["momentum"], factor)
 
 
-def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers, AdamW for everything else (no decay on the norms)."""
+def build_optimisers(
+    kind: str, model: nn.Module, lr: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """`kind` muon: Muon for the matrices inside the layers, AdamW for the rest; adamw: AdamW for everything.
+
+    Norms do not decay.
+    """
+    return (_muon if kind == "muon" else _adamw)(model, lr, weight_decay)
+
+
+def _muon(model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     matrices, embeddings, vectors = [], [], []
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
@@ -79,8 +88,7 @@ def build_optimisers(model: nn.Module, lr: float, weight_decay: float) -> list[t
     return [Muon(matrices, lr, weight_decay=weight_decay), adam]
 
 
-def build_adamw(model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, without decay on the norms."""
+def _adamw(model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.dim() > 1]
     vectors = [weight for weight in model.parameters() if weight.requires_grad and weight.dim() < 2]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

@@ -22,13 +22,13 @@ from pathlib import Path
 import torch
 
 from reprise_train import checkpoint
-from reprise_train.base_model import Base, load_base
-from reprise_train.cli import exit_on_error
-from reprise_train.divergence import DIVERGENCES
+from reprise_train.base_model import Base
+from reprise_train.cli import command_parser, exit_on_error
 from reprise_train.errors import UsageError
 from reprise_train.hidden_data import HiddenBatches, HiddenSequence
-from reprise_train.loop import Loop, run_or_exit
-from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
+from reprise_train.loop import Loop
+from reprise_train.loop_flags import add_loop_flags, pick_device, run_loop, shown_command
+from reprise_train.objective_flags import add_divergence_flags, check_divergence
 from reprise_train.recycle_card import module_card
 from reprise_train.recycle_export import export_module, load_module
 from reprise_train.recycle_init import start_from_base
@@ -36,20 +36,28 @@ from reprise_train.recycle_module import ModuleConfig, RecycleModule
 from reprise_train.recycle_task import Objective, RecycleTask
 from reprise_train.report import show_progress
 from reprise_train.shared_head import SharedHead
-from reprise_train.training_data import add_data_flags, digest, draft_vocabulary, read_sequences
+from reprise_train.sliced_base import load_any_base
+from reprise_train.training_data import (
+    add_data_flags,
+    answer_tokens,
+    digest,
+    draft_vocabulary,
+    read_sequences,
+)
 from reprise_train.validation import Validation
 
 _PROGRAM = "python -m reprise_train.recycle"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Train a recycle module for a frozen base model.",
-    )
+    parser = command_parser(_PROGRAM, "Train a recycle module for a frozen base model.")
     add = parser.add_argument_group("input and output").add_argument
-    add("--base", type=Path, required=True, help="Hugging Face directory or GGUF file")
+    add(
+        "--base",
+        type=Path,
+        required=True,
+        help="Hugging Face directory (also a sliced one) or GGUF file",
+    )
     add_data_flags(add, result="module/")
 
     add = parser.add_argument_group("module").add_argument
@@ -64,8 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--start", type=Path, metavar="DIR", help="a trained module to go on from, with its draft vocabulary")
 
     add = parser.add_argument_group("objective").add_argument
-    add("--divergence", choices=DIVERGENCES, default="fkl", help="between the base's and the module's tokens")
-    add("--jsd-beta", type=float, default=0.5, help="weight of the base's distribution in JSD's mixture")
+    add_divergence_flags(add, "base", "module")
     add("--temperature", type=float, default=1.0, help="of both distributions")
     add(
         "--feature-weight",
@@ -81,8 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def objective_from(options: argparse.Namespace) -> Objective:
     """Raises UsageError for values that cannot work."""
-    if not 0 < options.jsd_beta < 1:
-        raise UsageError("--jsd-beta must be between 0 and 1")
+    check_divergence(options)
     if options.temperature <= 0:
         raise UsageError("--temperature must be above 0")
     if options.feature_weight < 0 or options.noise < 0:
@@ -101,7 +107,8 @@ def first_module(
     options: argparse.Namespace, base: Base, train: list[HiddenSequence]
 ) -> tuple[RecycleModule, torch.Tensor]:
     """The module before training and the ids that it drafts. Raises UsageError or TrainError."""
-    module = RecycleModule(ModuleConfig(base.config, options.layers, options.unroll))
+    width = base.embedding.shape[1]
+    module = RecycleModule(ModuleConfig(base.config, options.layers, options.unroll, width))
     if options.start is not None:
         trained, draft_ids = load_module(options.start, base)
         if trained.config.num_layers != options.layers:
@@ -124,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     device = pick_device(options)
     torch.manual_seed(options.seed)
 
-    base = load_base(options.base)
+    base = load_any_base(options.base)
     train, validation = read_sequences(options, base)
     module, draft_ids = first_module(options, base, train)
     identity = asdict(objective) | {
@@ -133,7 +140,6 @@ def main(arguments: list[str] | None = None) -> None:
         "draft_ids": digest(draft_ids),
         "init": options.init if options.start is None else options.start.name,
     }
-    settings = loop_settings(options, identity)
     bf16 = not options.fp32
     task = RecycleTask(
         module,
@@ -147,15 +153,9 @@ def main(arguments: list[str] | None = None) -> None:
         options.lr,
         options.weight_decay,
     )
-    loop = Loop(task, settings, options.out)
-    if options.resume:
-        loop.resume()
-    loop.begin(
-        resumed=options.resume,
-        parameters=module.num_parameters(),
-        train_tokens=sum(len(sequence) - sequence.answer_start for sequence in train),
+    loop = run_loop(
+        task, options, identity, parameters=module.num_parameters(), train_tokens=answer_tokens(train)
     )
-    run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
     finish(loop, base, draft_ids, validation, device, shown_command(_PROGRAM, arguments))
 
 

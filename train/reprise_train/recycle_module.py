@@ -7,16 +7,13 @@ token, and predicts x_{j+1} with the base's own head, without running the base o
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reprise_train.errors import UsageError
-from reprise_train.model import Attention, DecoderLayer, ModelConfig, RmsNorm, rotary_tables, rotate
-
-KeyValue = tuple[Tensor, Tensor]  # [B, G, T, K] each
+from reprise_train.model import DecoderLayer, ModelConfig, RmsNorm, rotary_tables
 
 
 @dataclass(frozen=True)
@@ -26,14 +23,16 @@ class ModuleConfig:
     layer: ModelConfig
     num_layers: int = 1
     max_draft_tokens: int = 1
+    embedding_width: int | None = None  # of the base's embedding; of a sliced base less than its hidden size
 
     def __post_init__(self) -> None:
         for name in ("num_layers", "max_draft_tokens"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
 
-    def to_dict(self) -> dict:
-        return asdict(self)
+    @property
+    def embedding_size(self) -> int:
+        return self.embedding_width or self.layer.hidden_size
 
 
 class RecycleModule(nn.Module):
@@ -44,8 +43,9 @@ class RecycleModule(nn.Module):
         layer = config.layer
         self.config = config
         self.hidden_norm = RmsNorm(layer.hidden_size, layer.norm_eps)
-        self.embedding_norm = RmsNorm(layer.hidden_size, layer.norm_eps)
-        self.input_projection = nn.Linear(2 * layer.hidden_size, layer.hidden_size, bias=False)
+        self.embedding_norm = RmsNorm(config.embedding_size, layer.norm_eps)
+        joined = layer.hidden_size + config.embedding_size
+        self.input_projection = nn.Linear(joined, layer.hidden_size, bias=False)
         self.layers = nn.ModuleList(DecoderLayer(layer) for _ in range(config.num_layers))
         self.norm = RmsNorm(layer.hidden_size, layer.norm_eps)
         cos, sin = rotary_tables(layer.max_positions, layer.head_size, layer.rope_theta)
@@ -65,7 +65,7 @@ class RecycleModule(nn.Module):
         """
         length = embedded.shape[1]
         cos, sin = self.cos[first : first + length], self.sin[first : first + length]
-        past: list[list[KeyValue]] = [[] for _ in self.layers]
+        past: list[list[list[Tensor]]] = [[] for _ in self.layers]  # keys and values [B, G, T, K] by level
         outputs: list[Tensor] = []
         for level in range(1, depth + 1):
             if level > 1:
@@ -75,35 +75,16 @@ class RecycleModule(nn.Module):
             )
             mask = None if level == 1 else _chain_mask(length, level, x.device)
             for layer, keys_values in zip(self.layers, past, strict=True):
-                x = x + _attend(layer.attention, layer.attention_norm(x), cos, sin, keys_values, mask)
+                query, *key_value = layer.attention.project(layer.attention_norm(x), cos, sin)
+                keys_values.append(key_value)
+                keys, values = (torch.cat(parts, dim=2) for parts in zip(*keys_values, strict=True))
+                x = x + layer.attention.mix(query, keys, values, mask)
                 x = x + layer.ffn(layer.ffn_norm(x))
             outputs.append(self.norm(x))
         return outputs
 
     def num_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
-
-
-def _attend(
-    attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, past: list[KeyValue], mask: Tensor | None
-) -> Tensor:
-    """Attention over the keys of all levels in `past` and of this one, which are appended to `past`."""
-    batch, length, _ = x.shape
-    config = attention.config
-    query = attention.query(x).view(batch, length, config.num_heads, -1).transpose(1, 2)
-    key = attention.key(x).view(batch, length, config.num_kv_heads, -1).transpose(1, 2)
-    value = attention.value(x).view(batch, length, config.num_kv_heads, -1).transpose(1, 2)
-    past.append((rotate(key, cos, sin), value))
-    keys, values = (torch.cat(parts, dim=2) for parts in zip(*past, strict=True))
-    groups = config.num_heads // config.num_kv_heads
-    mixed = F.scaled_dot_product_attention(
-        rotate(query, cos, sin),
-        keys.repeat_interleave(groups, dim=1),
-        values.repeat_interleave(groups, dim=1),
-        attn_mask=mask,
-        is_causal=mask is None,
-    )
-    return attention.out(mixed.transpose(1, 2).reshape(batch, length, -1))
 
 
 def _chain_mask(length: int, level: int, device: torch.device) -> Tensor:

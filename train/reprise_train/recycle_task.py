@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reprise_train.divergence import divergence
 from reprise_train.hidden_data import Batch, HiddenBatches, HiddenSequence
-from reprise_train.optim import build_adamw, build_optimisers
+from reprise_train.optim import build_optimisers
 from reprise_train.recycle_module import RecycleModule
 from reprise_train.shared_head import SharedHead
 from reprise_train.validation import Validation
@@ -31,6 +31,8 @@ class Objective:
 class RecycleTask:
     """Distils the base's next-token distribution, over the draft vocabulary, into a module."""
 
+    loss_name = "Divergence"
+
     def __init__(
         self,
         module: RecycleModule,
@@ -45,13 +47,12 @@ class RecycleTask:
         weight_decay: float,
     ) -> None:
         self.model = module.to(device)
-        build = build_optimisers if optimiser == "muon" else build_adamw
-        self.optimisers = build(module, lr, weight_decay)
+        self.optimisers = build_optimisers(optimiser, module, lr, weight_decay)
         self._head, self._batches, self._objective = head, batches, objective
         self._device, self._bf16 = device, bf16
         self._validation = Validation(validation, head, device)
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
+    def loss(self, step: int, progress: float = 0.0) -> tuple[Tensor, int]:
         """See `Objective`; p and q are over the draft vocabulary alone."""
         batch = self._batches.batch(step).to(self._device)
         objective = self._objective

@@ -28,14 +28,14 @@ from torch import Tensor, nn
 
 from reprise_train import checkpoint
 from reprise_train.base_model import Base, load_base
-from reprise_train.cli import exit_on_error
-from reprise_train.divergence import DIVERGENCES, divergence
+from reprise_train.cli import command_parser, exit_on_error
+from reprise_train.divergence import divergence
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.files import replace_directory
-from reprise_train.loop import Loop, run_or_exit
-from reprise_train.loop_flags import add_loop_flags, loop_settings, pick_device, shown_command
+from reprise_train.loop_flags import add_loop_flags, pick_device, run_loop, shown_command
 from reprise_train.lora import add_adapters, merged_weights
-from reprise_train.optim import build_adamw, build_optimisers
+from reprise_train.objective_flags import add_divergence_flags, check_divergence
+from reprise_train.optim import build_optimisers
 from reprise_train.report import show_progress
 from reprise_train.sliced_model import SlicedDecoder, load_sliced, write_sliced
 
@@ -45,7 +45,7 @@ _HELD_OUT = 0.05  # share of the sequences, from the end
 TARGETS = {
     "attention": ("query", "key", "value", "out"),
     "mlp": ("gate", "up", "down"),
-    "shortcuts": ("attention_shortcut", "mlp_shortcut"),
+    "shortcuts": ("attention_shortcut", "ffn_shortcut"),
     "head": ("head",),
 }
 
@@ -61,6 +61,8 @@ class Objective:
 class RecoveryTask:
     """Adapters of a sliced model on fixed sequences of text, in a seeded order."""
 
+    loss_name = "Loss"
+
     def __init__(
         self,
         model: SlicedDecoder,
@@ -73,15 +75,14 @@ class RecoveryTask:
     ) -> None:
         """`train` and `held_out` are ids [N, T + 1]."""
         self.model: nn.Module = model.to(device)
-        build = build_optimisers if options.optimiser == "muon" else build_adamw
-        self.optimisers = build(model, options.lr, options.weight_decay)
+        self.optimisers = build_optimisers(options.optimiser, model, options.lr, options.weight_decay)
         self._teacher = teacher.decoder().to(device) if teacher else None
         self._teacher_head = teacher.head.to(device) if teacher else None
         self._train, self._held_out, self._objective = train, held_out, objective
         self._rows = max(1, options.batch_tokens // (train.shape[1] - 1))
         self._seed, self._device, self._bf16 = options.seed, device, not options.fp32
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
+    def loss(self, step: int, progress: float = 0.0) -> tuple[Tensor, int]:
         ids = self._batch(step).to(self._device)
         self.model.train()
         with self._autocast():
@@ -153,11 +154,7 @@ def read_sequences(path: Path, length: int, vocab_size: int) -> tuple[Tensor, Te
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Fine-tune a sliced model with LoRA.",
-    )
+    parser = command_parser(_PROGRAM, "Fine-tune a sliced model with LoRA.")
     add = parser.add_argument_group("input and output").add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="from reprise slice")
     add("--ids", type=Path, required=True, metavar="FILE", help="token ids, from reprise tokenize")
@@ -177,8 +174,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=["attention", "mlp", "head"],
         help="what to adapt",
     )
-    add("--divergence", choices=DIVERGENCES, default="fkl", help="between teacher and student")
-    add("--jsd-beta", type=float, default=0.5, help="weight of the teacher's distribution in JSD's mixture")
+    add_divergence_flags(add, "teacher", "sliced model")
     add_loop_flags(parser, lr=2e-4, batch_tokens=4096)
     parser.set_defaults(optimiser="adamw")
     return parser
@@ -190,8 +186,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rank must be at least 1, --alpha above 0, --dropout from 0 to below 1")
     if options.seq_len < 2:
         raise UsageError("--seq-len must be at least 2")
-    if not 0 < options.jsd_beta < 1:
-        raise UsageError("--jsd-beta must be between 0 and 1")
+    check_divergence(options)
 
 
 def load_teacher(path: Path, vocab_size: int) -> Base:
@@ -213,21 +208,17 @@ def main(arguments: list[str] | None = None) -> None:
     device = pick_device(options)
     torch.manual_seed(options.seed)
     model, files = load_sliced(options.model)
-    if options.seq_len > model.config.max_positions:
-        raise UsageError(f"--seq-len must be at most the model's context, {model.config.max_positions}")
-    train, held_out = read_sequences(options.ids, options.seq_len, model.config.vocab_size)
-    teacher = load_teacher(options.teacher, model.config.vocab_size) if options.teacher else None
+    if options.seq_len > model.config.dense.max_positions:
+        raise UsageError(f"--seq-len must be at most the model's context, {model.config.dense.max_positions}")
+    train, held_out = read_sequences(options.ids, options.seq_len, model.config.dense.vocab_size)
+    teacher = load_teacher(options.teacher, model.config.dense.vocab_size) if options.teacher else None
     parts = [part for target in options.targets for part in TARGETS[target]]
     adapted = add_adapters(model, parts, options.rank, options.alpha, options.dropout)
     identity = {name: getattr(options, name) for name in ("seq_len", "rank", "alpha", "dropout", "targets")}
     identity |= {"loss": options.divergence if teacher else "cross-entropy"}
     objective = Objective(options.divergence, options.jsd_beta)
     task = RecoveryTask(model, teacher, train, held_out, objective, options, device)
-    loop = Loop(task, loop_settings(options, identity), options.out)
-    if options.resume:
-        loop.resume()
-    loop.begin(resumed=options.resume, adapted=adapted, sequences=len(train), before=task.evaluate())
-    run_or_exit(loop, lambda: print("stopped; go on with --resume", file=sys.stderr))
+    loop = run_loop(task, options, identity, adapted=adapted, sequences=len(train), before=task.evaluate())
     figures = loop.evaluate()
     folder = options.out / "model"
     made_by = {"recovery": shown_command(_PROGRAM, arguments)}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from reprise_train.draft_model import Draft
-from reprise_train.model import Attention, rotate
 from reprise_train.shared_head import SharedHead
 
 
@@ -17,6 +15,13 @@ class _Cache:
     def __init__(self, batch: int, heads: int, capacity: int, size: int, device: torch.device) -> None:
         self.keys = torch.zeros(batch, heads, capacity, size, device=device)
         self.values = torch.zeros_like(self.keys)
+
+    def extend(self, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Puts [B, G, T, K] into columns start, start + 1, …; all keys and values so far."""
+        end = start + key.shape[2]
+        self.keys[:, :, start:end] = key
+        self.values[:, :, start:end] = value
+        return self.keys[:, :, :end], self.values[:, :, :end]
 
 
 class DraftSampler:
@@ -84,24 +89,7 @@ class DraftSampler:
         x = self._head.embed(ids)
         for layer, cache in zip(draft.layers, caches, strict=True):
             normed = layer.attention_norm(x)
-            x = x + _attend(layer.attention, normed, cos, sin, cache, start, mask[:, None])
+            query, key, value = layer.attention.project(normed, cos, sin)
+            x = x + layer.attention.mix(query, *cache.extend(key, value, start), mask[:, None])
             x = x + layer.ffn(layer.ffn_norm(x))
         return draft.norm(x[:, -1])
-
-
-def _attend(
-    attention: Attention, x: Tensor, cos: Tensor, sin: Tensor, cache: _Cache, start: int, mask: Tensor
-) -> Tensor:
-    batch, length, _ = x.shape
-    config = attention.config
-    query = attention.query(x).view(batch, length, config.num_heads, -1).transpose(1, 2)
-    key = attention.key(x).view(batch, length, config.num_kv_heads, -1).transpose(1, 2)
-    value = attention.value(x).view(batch, length, config.num_kv_heads, -1).transpose(1, 2)
-    end = start + length
-    cache.keys[:, :, start:end] = rotate(key, cos, sin)
-    cache.values[:, :, start:end] = value
-    groups = config.num_heads // config.num_kv_heads
-    keys = cache.keys[:, :, :end].repeat_interleave(groups, dim=1).to(query.dtype)
-    values = cache.values[:, :, :end].repeat_interleave(groups, dim=1).to(query.dtype)
-    mixed = F.scaled_dot_product_attention(rotate(query, cos, sin), keys, values, attn_mask=mask)
-    return attention.out(mixed.transpose(1, 2).reshape(batch, length, -1))

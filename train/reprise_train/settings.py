@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from reprise_train.budget import Budget, LengthSchedule, parse_time
+from reprise_train.budget import LengthSchedule
+from reprise_train.cli import command_parser
 from reprise_train.errors import UsageError
-from reprise_train.loop_flags import pick_device
+from reprise_train.loop_flags import add_loop_flags, pick_device
 from reprise_train.model import ModelConfig
 
-_PROGRAM = "python -m reprise_train.base"
+PROGRAM = "python -m reprise_train.base"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run's choices, checked."""
+    """One run's choices, checked, but for those of every run (`loop_flags.loop_settings`)."""
 
     model: ModelConfig
     lengths: LengthSchedule
     batch_tokens: int
+    optimiser: str
     lr: float
-    min_lr: float
-    warmup_steps: int
     weight_decay: float
     held_out_share: float
     seed: int
-    budget: Budget
-    eval_steps: int
-    log_steps: int
-    checkpoint_minutes: float
     test_tokens: int | None
     bf16: bool
     compile: bool
@@ -58,24 +52,15 @@ class Settings:
             raise UsageError("--vocab-size must be at most 65536: tokens are stored in 16 bits")
         if not 0 < self.held_out_share < 1:
             raise UsageError("--held-out must be between 0 and 1")
-        if not 0 <= self.min_lr <= self.lr or self.lr <= 0:
-            raise UsageError("--lr must be above 0 and --min-lr between 0 and --lr")
         if self.recycle_layers < 0 or self.recycle_weight < 0 or self.recycle_vocab < 0:
             raise UsageError("--recycle-layers, --recycle-weight and --recycle-vocab must be at least 0")
-        for name in ("eval_steps", "log_steps", "test_tokens"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.test_tokens is not None and self.test_tokens < 1:
+            raise UsageError("--test-tokens must be at least 1")
 
     def identity(self) -> dict:
         """What a resumed run must agree on; plain values only."""
         return {
             "model": self.model.to_dict(),
-            "batch_tokens": self.batch_tokens,
-            "seed": self.seed,
-            "lr": self.lr,
-            "min_lr": self.min_lr,
-            "warmup_steps": self.warmup_steps,
-            "weight_decay": self.weight_decay,
             "held_out_share": self.held_out_share,
             "recycle_layers": self.recycle_layers,
             "recycle_weight": self.recycle_weight,
@@ -84,10 +69,8 @@ class Settings:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Train a small Llama-architecture model and its tokenizer from scratch on one text file.",
+    parser = command_parser(
+        PROGRAM, "Train a small Llama-architecture model and its tokenizer from scratch on one text file."
     )
     add = parser.add_argument_group("input and output").add_argument
     add(
@@ -100,7 +83,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="checkpoints, log, plot; at the end model/")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--held-out", type=float, default=0.015, help="share of the text, in whole books, only tested on")
-    add("--seed", type=int, default=1, help="of the split, the weights and the order of the text")
 
     model = ModelConfig()
     add = parser.add_argument_group("model").add_argument
@@ -119,42 +101,22 @@ def build_parser() -> argparse.ArgumentParser:
     add("--recycle-weight", type=float, default=1.0, help="of the module's loss beside the model's")
     add("--recycle-vocab", type=int, default=2048, help="most frequent ids that it can draft; 0: all")
 
-    add = parser.add_argument_group("training").add_argument
+    add = parser.add_argument_group("text").add_argument
     add(
         "--seq-len",
         default="256@0,512@0.4,1024@0.8",
         help="a length, or lengths with the share of the budget at which each starts",
     )
-    add("--batch-tokens", type=int, default=8192, help="tokens a step")
-    add("--lr", type=float, default=6e-3, help="peak learning rate")
-    add("--min-lr", type=float, default=3e-5, help="learning rate at the end of the cosine")
-    add("--warmup-steps", type=int, default=60, help="steps of linear warm-up")
-    add("--weight-decay", type=float, default=0.1, help="of matrices, decoupled")
-    add("--device", default="auto", help="cpu, cuda or auto: cuda where there is one")
-    add("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
-    add("--fp32", action="store_true", help="matrix products in fp32 instead of bf16")
     add("--compile", action="store_true", help="use torch.compile, which wants a C++ compiler")
-
-    add = parser.add_argument_group("budget, exactly one").add_argument
-    add("--steps", type=int, help="optimiser steps")
-    add("--tokens", type=int, help="training tokens")
-    add("--minutes", type=float, help="wall-clock time from the start, pauses included")
-    add("--until", metavar="TIME", help="wall-clock end, ISO 8601, UTC unless it names a zone")
-
-    add = parser.add_argument_group("reports").add_argument
-    add("--log-steps", type=int, default=20, help="steps between log records")
-    add("--eval-steps", type=int, default=200, help="steps between looks at held-out text")
-    add("--checkpoint-minutes", type=float, default=3, help="minutes between checkpoints")
     add("--test-tokens", type=int, metavar="N", help="held-out tokens of the final figures; all if not given")
+    add_loop_flags(parser, lr=6e-3, batch_tokens=8192)
+    parser.set_defaults(min_lr=3e-5, warmup_steps=60, weight_decay=0.1, log_steps=20, eval_steps=200)
     return parser
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
     """Raises UsageError for flags that do not fit together."""
     lengths = LengthSchedule.parse(options.seq_len)
-    until = None if options.until is None else parse_time(options.until)
-    if until is not None and until <= time.time() and not options.resume:
-        raise UsageError(f"--until {options.until} is in the past")
     return Settings(
         model=ModelConfig(
             vocab_size=options.vocab_size,
@@ -167,16 +129,11 @@ def settings_from(options: argparse.Namespace) -> Settings:
         ),
         lengths=lengths,
         batch_tokens=options.batch_tokens,
+        optimiser=options.optimiser,
         lr=options.lr,
-        min_lr=options.min_lr,
-        warmup_steps=options.warmup_steps,
         weight_decay=options.weight_decay,
         held_out_share=options.held_out,
         seed=options.seed,
-        budget=Budget(options.steps, options.tokens, options.minutes, until),
-        eval_steps=options.eval_steps,
-        log_steps=options.log_steps,
-        checkpoint_minutes=options.checkpoint_minutes,
         test_tokens=options.test_tokens,
         bf16=not options.fp32,
         compile=options.compile,
@@ -185,13 +142,3 @@ def settings_from(options: argparse.Namespace) -> Settings:
         recycle_weight=options.recycle_weight,
         recycle_vocab=options.recycle_vocab,
     )
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command as a person would type it elsewhere: paths without their folders, without --resume."""
-    shown, previous = [], ""
-    for argument in arguments:
-        if argument != "--resume":
-            shown.append(Path(argument).name if previous in ("--data", "--out") else argument)
-        previous = argument
-    return f"{_PROGRAM} {shlex.join(shown)}"

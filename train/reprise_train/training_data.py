@@ -64,6 +64,11 @@ def draft_vocabulary(options: argparse.Namespace, base: Base, train: list[Hidden
     return most_frequent(seen, min(options.draft_vocab or vocab_size, vocab_size))
 
 
+def answer_tokens(sequences: list[HiddenSequence]) -> int:
+    """How many of their tokens are answers."""
+    return sum(len(sequence) - sequence.answer_start for sequence in sequences)
+
+
 def digest(draft_ids: Tensor) -> str:
     """What a resumed run compares."""
     return hashlib.sha256(draft_ids.numpy().tobytes()).hexdigest()

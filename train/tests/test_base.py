@@ -20,11 +20,11 @@ from reprise_train.budget import Budget, LengthSchedule, parse_time
 from reprise_train.checkpoint import Position
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.joint import JointModel
+from reprise_train.loop import Loop
 from reprise_train.model import Decoder, ModelConfig
 from reprise_train.optim import learning_rate, orthogonalise
 from reprise_train.recycle_export import load_module
 from reprise_train.report import Log
-from reprise_train.trainer import Trainer
 
 
 def train(flags: list[str], out: Path, *more: str) -> dict:
@@ -34,14 +34,14 @@ def train(flags: list[str], out: Path, *more: str) -> dict:
 
 def make_random(monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None) -> None:
     """Makes each step draw a random number, as dropout would; optionally a run dies, unsaved, at a step."""
-    step = Trainer._step
+    step = Loop._step
 
-    def stepping(trainer: Trainer, length: int, lr: float) -> tuple[float, float]:
-        if trainer.position.step == dies_at:
+    def stepping(loop: Loop, progress: float, lr: float) -> tuple[float, float]:
+        if loop.position.step == dies_at:
             raise KeyboardInterrupt
-        return step(trainer, length, lr * torch.empty(()).uniform_(0.9, 1.1).item())
+        return step(loop, progress, lr * torch.empty(()).uniform_(0.9, 1.1).item())
 
-    monkeypatch.setattr(Trainer, "_step", stepping)
+    monkeypatch.setattr(Loop, "_step", stepping)
 
 
 def test_resumed_run_equals_uninterrupted_run(

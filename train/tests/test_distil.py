@@ -188,7 +188,7 @@ def test_the_sweep_tries_all_and_the_run_takes_the_best(data: list[str], tmp_pat
     flags = "--steps 5 --on-policy 0 --sweep 10 --decode greedy".split()
     distil.main([*data, *flags, "--out", str(tmp_path / "run")])
     records = Log(tmp_path / "run").read()
-    trials = next(record for record in records if record["kind"] == "sweep")["trials"]
+    trials = next(record for record in records if record["kind"] == "start")["trials"]
     assert sorted(trial["divergence"] for trial in trials) == ["fkl", "jsd", "rkl", "tvd"]
     assert trials[0]["speedup"] == max(trial["speedup"] for trial in trials)
     assert records[0]["divergence"] == trials[0]["divergence"]
@@ -202,10 +202,10 @@ def test_resumed_run_equals_uninterrupted_run(
     cut = [*flags, "--out", str(tmp_path / "cut"), "--checkpoint-minutes", "0"]
     step = Loop._step
 
-    def dying(loop: Loop, lr: float) -> tuple[float, float]:
+    def dying(loop: Loop, progress: float, lr: float) -> tuple[float, float]:
         if loop.position.step == 9:
             raise KeyboardInterrupt
-        return step(loop, lr)
+        return step(loop, progress, lr)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Loop, "_step", dying)

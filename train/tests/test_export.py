@@ -11,8 +11,10 @@ from safetensors import safe_open
 
 from reprise_train import base, checkpoint
 from reprise_train import export as exporting
+from reprise_train.base_model import load_base
 from reprise_train.errors import TrainError
 from reprise_train.evaluate import held_out_loss
+from reprise_train.hf_names import hf_name
 from reprise_train.model import Decoder, ModelConfig
 
 transformers = pytest.importorskip("transformers")
@@ -29,7 +31,7 @@ def run(tiny: list[str], tmp_path: Path) -> Path:
 
 
 def test_transformers_computes_our_logits(run: Path) -> None:
-    ours = exporting.load_exported(run / "model")
+    ours = load_base(run / "model").decoder()
     theirs = LlamaForCausalLM.from_pretrained(run / "model").float()
     ids = torch.randint(0, 320, (3, 48), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -40,9 +42,9 @@ def test_transformers_computes_our_logits(run: Path) -> None:
 def test_exported_weights_are_the_trained_ones_in_bf16(run: Path) -> None:
     trained = checkpoint.load(run)["model"]
     with safe_open(run / "model" / "model.safetensors", "pt") as file:
-        assert sorted(file.keys()) == sorted(exporting.hf_name(name) for name in trained)
+        assert sorted(file.keys()) == sorted(hf_name(name) for name in trained)
         for name, weight in trained.items():
-            assert torch.equal(file.get_tensor(exporting.hf_name(name)), weight.bfloat16()), name
+            assert torch.equal(file.get_tensor(hf_name(name)), weight.bfloat16()), name
 
 
 def test_tokenizer_and_chat_template_load(run: Path) -> None:
@@ -61,7 +63,7 @@ def test_tokenizer_and_chat_template_load(run: Path) -> None:
 
 def test_checkpoint_exports_before_the_end(run: Path, tmp_path: Path) -> None:
     exporting.main(["--run", str(run), "--to", str(tmp_path / "early")])
-    early, final = exporting.load_exported(tmp_path / "early"), exporting.load_exported(run / "model")
+    early, final = load_base(tmp_path / "early").decoder(), load_base(run / "model").decoder()
     assert all(torch.equal(a, b) for a, b in zip(early.parameters(), final.parameters(), strict=True))
 
 

@@ -137,10 +137,10 @@ def test_resumed_run_equals_uninterrupted_run(
     cut = [*flags, "--out", str(tmp_path / "cut"), "--checkpoint-minutes", "0"]
     step = Loop._step
 
-    def dying(loop: Loop, lr: float) -> tuple[float, float]:
+    def dying(loop: Loop, progress: float, lr: float) -> tuple[float, float]:
         if loop.position.step == 13:
             raise KeyboardInterrupt
-        return step(loop, lr)
+        return step(loop, progress, lr)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Loop, "_step", dying)

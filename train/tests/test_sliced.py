@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from reprise_train import import_slicegpt, rft
-from reprise_train.errors import TrainError, UsageError
-from reprise_train.lora import add_adapters, merged_weights
-from reprise_train.model import Decoder
-from reprise_train.sliced_model import SLICED_CLASS, SlicedDecoder, file_name, load_sliced, parse_config
 from safetensors.torch import load_file, save_file
 from tiny_base import CONFIG, write_base
+
+from reprise_train import import_slicegpt, rft
+from reprise_train.errors import TrainError, UsageError
+from reprise_train.hf_names import hf_name
+from reprise_train.lora import add_adapters, merged_weights
+from reprise_train.model import Decoder
+from reprise_train.sliced_model import SLICED_CLASS, SlicedDecoder, load_sliced, parse_config
 
 EPS = CONFIG.norm_eps
 
@@ -51,7 +53,7 @@ def write_sliced_model(folder: Path, widths: list[tuple[int, int, int]], seed: i
         weight.copy_((weight * 1.5).half())
     folder.mkdir(parents=True)
     save_file(
-        {file_name(n): w.half().contiguous() for n, w in model.named_parameters()},
+        {hf_name(n): w.half().contiguous() for n, w in model.named_parameters()},
         folder / "model.safetensors",
     )
     (folder / "config.json").write_text(json.dumps(raw))
@@ -70,11 +72,13 @@ def fused(dense: Decoder) -> SlicedDecoder:
     for index, layer in enumerate(dense.layers):
         attention, ffn, prefix = layer.attention, layer.ffn, f"layers.{index}."
         for name in ("query", "key", "value"):
-            state[f"{prefix}{name}.weight"] = getattr(attention, name).weight * layer.attention_norm.weight
+            weight = getattr(attention, name).weight * layer.attention_norm.weight
+            state[f"{prefix}attention.{name}.weight"] = weight
         for name in ("gate", "up"):
-            state[f"{prefix}{name}.weight"] = getattr(ffn, name).weight * layer.ffn_norm.weight
-        state |= {f"{prefix}out.weight": attention.out.weight, f"{prefix}down.weight": ffn.down.weight}
-        state |= {f"{prefix}{name}_shortcut.weight": torch.eye(width) for name in ("attention", "mlp")}
+            state[f"{prefix}ffn.{name}.weight"] = getattr(ffn, name).weight * layer.ffn_norm.weight
+        state |= {f"{prefix}attention.out.weight": attention.out.weight}
+        state |= {f"{prefix}ffn.down.weight": ffn.down.weight}
+        state |= {f"{prefix}{name}_shortcut.weight": torch.eye(width) for name in ("attention", "ffn")}
     model.load_state_dict(state)
     return model
 
@@ -90,7 +94,7 @@ def test_adapters_change_nothing_at_first_and_merge_into_what_they_computed(tmp_
     model = write_sliced_model(tmp_path / "sliced", NARROW)
     ids = torch.randint(0, CONFIG.vocab_size, (2, 12))
     before = model(ids)
-    count = add_adapters(model, ["query", "down", "mlp_shortcut", "head"], rank=4, alpha=10.0, dropout=0.5)
+    count = add_adapters(model, ["query", "down", "ffn_shortcut", "head"], rank=4, alpha=10.0, dropout=0.5)
     assert count == 3 * CONFIG.num_layers + 1
     model.eval()
     assert torch.equal(model(ids), before)
@@ -202,7 +206,7 @@ def write_official(folder: Path, model: SlicedDecoder) -> None:
     """What the official code saves of the same model."""
     state = {}
     for name, weight in model.named_parameters():
-        official = file_name(name)
+        official = hf_name(name)
         if "shortcut" in official:
             state[official.removesuffix(".weight") + "_Q"] = weight.T.contiguous()
         else:

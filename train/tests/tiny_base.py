@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from reprise_train.export import hf_config, hf_name
+from reprise_train.export import hf_config
+from reprise_train.hf_names import hf_name
 from reprise_train.model import Decoder, ModelConfig
 
 CONFIG = ModelConfig(

@@ -97,6 +97,7 @@ int DrawScene::CountDifferentDrafts() {
     ++i;
   }
   DraftSampler sampler(vocabulary_, head_tokens_);
+  std::vector<int> unfinished;
   draws_->Begin(wishes);
   for (int step = 0;; ++step) {
     std::vector<const DraftRequest*> rows;
@@ -116,7 +117,7 @@ int DrawScene::CountDifferentDrafts() {
       if (static_cast<int>(wish.draft->tokens.size()) != step) continue;
       sampler.Draw(wish, RowOf(draft_rows_.back(), r, num_columns()));
     }
-    draws_->Draw(rows, on_device);  // adds the token to the penalties that both look at
+    draws_->Draw(rows, on_device, &unfinished);  // adds the token to the penalties that both look at
   }
   draws_->Finish(wishes);
   int different = 0;
@@ -230,7 +231,8 @@ TEST_CASE("cuda: after rejection the law is the target's") {
   std::vector<const DraftRequest*> rows;
   for (const DraftRequest& wish : wishes) rows.push_back(&wish);
   draws.Begin(wishes);
-  draws.Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary));
+  std::vector<int> unfinished;
+  draws.Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary), &unfinished);
   draws.Finish(wishes);
   DeviceDraws device = std::move(DeviceDraws::Create(*backend, 2 * kDraws, kVocabulary)).value();
   device.Draw(plan, drafts, std::vector<PenaltyState*>(kDraws, &penalties), row_start,

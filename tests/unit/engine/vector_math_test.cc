@@ -41,5 +41,15 @@ TEST_CASE("SumExp agrees with double precision", "[engine]") {
   CHECK(SumExp(std::vector<float>{0, -inf, std::numeric_limits<float>::quiet_NaN(), -200, 0}, 1, 0) == 2.0);
 }
 
+TEST_CASE("Sum takes every value once", "[engine]") {
+  for (std::size_t size : {0u, 1u, 7u, 8u, 9u, 255u, 49157u}) {
+    std::vector<float> values(size);
+    for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<float>(i % 97);
+    double expected = 0;
+    for (const float v : values) expected += static_cast<double>(v);
+    CHECK(Sum(values) == expected);  // integers add without rounding
+  }
+}
+
 }  // namespace
 }  // namespace reprise

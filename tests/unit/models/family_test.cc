@@ -92,6 +92,11 @@ TEST_CASE("family: what was made for another model is refused with both values",
     made.EditConfig("\"hidden_size\":96", "\"hidden_size\":128");
     CHECK_THAT(load().message(), Contains("hidden size 128") && Contains("96"));
   }
+  SECTION("embedding") {
+    made.EditConfig(is_draft ? "\"hidden_size\"" : "\"embedding_size\":96",
+                    is_draft ? "\"embedding_size\":64,\"hidden_size\"" : "\"embedding_size\":64");
+    CHECK_THAT(load().message(), Contains("width 64") && Contains("96"));
+  }
   SECTION("vocabulary") {
     made.EditConfig("\"vocab_size\":272", "\"vocab_size\":300");
     CHECK_THAT(load().message(), Contains("300") && Contains("272"));

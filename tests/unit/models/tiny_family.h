@@ -118,16 +118,16 @@ inline void AddLayers(TensorFile* file, const std::string& prefix, const ModelCo
 // A module for the target of that checkpoint and configuration, into the directory.
 inline void WriteModule(const std::string& dir, const Checkpoint& checkpoint, const ModelConfig& c,
                         const ModuleSpec& spec) {
-  const std::int64_t d = c.hidden_size;
+  const std::int64_t d = c.hidden_size, e = c.embedding_width();
   std::mt19937 random(7);
   std::normal_distribution<float> normal(0.0f, 0.1f);
   TensorFile file;
   const auto one = [](std::int64_t) { return 1.0f; };
   file.Add("hidden_norm.weight", {d}, one);
-  file.Add("embedding_norm.weight", {d}, one);
+  file.Add("embedding_norm.weight", {e}, one);
   file.Add("norm.weight", {d}, one);
-  file.Add("input_projection.weight", {d, 2 * d}, [&](std::int64_t i) {
-    const std::int64_t row = i / (2 * d), column = i % (2 * d);
+  file.Add("input_projection.weight", {d, d + e}, [&](std::int64_t i) {
+    const std::int64_t row = i / (d + e), column = i % (d + e);
     switch (spec.kind) {
       case ModuleKind::kRandom:
         return normal(random);
@@ -147,8 +147,8 @@ inline void WriteModule(const std::string& dir, const Checkpoint& checkpoint, co
   std::ofstream(dir + "/config.json")
       << ("{\"architectures\":[\"RepriseRecycleModule\"],\"model_type\":\"reprise_recycle\"," +
           LayerFields(c, spec.num_layers, BaseFingerprint(checkpoint, c).value()) + ",\"hidden_kind\":\"" +
-          (spec.pre_norm ? "pre_norm" : "post_norm") +
-          "\",\"max_draft_tokens\":2,\"draft_vocab_size\":" + std::to_string(draft_vocab) + "}");
+          (spec.pre_norm ? "pre_norm" : "post_norm") + "\",\"max_draft_tokens\":2,\"embedding_size\":" +
+          std::to_string(e) + ",\"draft_vocab_size\":" + std::to_string(draft_vocab) + "}");
 }
 
 inline std::unique_ptr<RecycleModule> MakeModule(const std::string& target_path, const Decoder& target,

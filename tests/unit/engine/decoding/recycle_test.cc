@@ -2,6 +2,7 @@
 // pauses and preemption, are those of one pass of the module over the whole text.
 #include "engine/decoding/recycle.h"
 
+#include "tests/unit/engine/decoding/drafting_spy.h"
 #include "tests/unit/engine/engine_fixture.h"
 #include "tests/unit/models/tiny_family.h"
 
@@ -10,40 +11,6 @@ namespace {
 
 constexpr const char* kModelPath = "tests/data/models/smollm2";
 constexpr int kBlockSize = 16;
-
-// A first drafted token, and for which position of which request.
-struct FirstDraft {
-  RequestId id;
-  int position;
-  TokenId token;
-};
-
-// Passes everything on to a RecycleProposer, but for some steps, and notes what is drafted.
-class Spy final : public Proposer {
- public:
-  explicit Spy(std::unique_ptr<RecycleProposer> inner) : inner_(std::move(inner)) {}
-
-  ProposerKind kind() const override { return inner_->kind(); }
-  bool CanPropose(const Sequence& sequence) override {
-    const int generated = sequence.num_generated();
-    return (generated < pause_begin || generated >= pause_end) && inner_->CanPropose(sequence);
-  }
-  void Propose(std::span<const DraftRequest> requests) override {
-    inner_->Propose(requests);
-    for (const DraftRequest& request : requests) {
-      drafts.push_back({request.sequence->request->id, static_cast<int>(request.sequence->tokens.size()),
-                        request.draft->tokens.at(0)});
-    }
-  }
-  void Observe(const StepOutcome& outcome) override { inner_->Observe(outcome); }
-  void Forget(RequestId id) override { inner_->Forget(id); }
-
-  int pause_begin = 0, pause_end = 0;  // in generated tokens
-  std::vector<FirstDraft> drafts;
-
- private:
-  std::unique_ptr<RecycleProposer> inner_;
-};
 
 class Scene {
  public:
@@ -69,9 +36,9 @@ class Scene {
         core->kv_cache().layers().last(static_cast<std::size_t>(module_->num_layers())),
         core->scheduler().block_pool(), limits, num_kept);
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-    auto owned = std::make_unique<Spy>(std::move(inner).value());
+    auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
     spy = owned.get();
-    proposers[0] = std::move(owned);
+    proposers[IndexOf(ProposerKind::kRecycle)] = std::move(owned);
     const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), {}, 0};
     core->set_drafting(std::make_unique<Drafting>(std::move(proposers), costs, 1));
   }
@@ -133,7 +100,7 @@ class Scene {
     CHECK(compared > 5);
   }
 
-  Spy* spy = nullptr;
+  DraftingSpy* spy = nullptr;
   std::unique_ptr<EngineCore> core;
 
  private:

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""DistillSpec against cross-entropy: drafts of the embedded model, from the target's own text to block efficiency.
+
+    python benches/papers/distillspec.py --tales fairytales.txt.xz --wikitext test.txt --questions gsm8k.jsonl
+        --work DIR [--out docs/results/distillspec.json]
+
+Needs the packages of train/. Both kinds of draft start as the target's first layer and see as many tokens of answers.
+Cross-entropy learns the tokens that the target sampled at temperature 1; DistillSpec learns its distributions, on the
+same text and on text of its own. Settings are chosen on prompts from books that both have seen prompts of; the figures
+are of categories held out by name: whole books, WikiText, questions. Every step that is done is skipped, so a stopped
+run goes on when the command is repeated.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "train"), str(ROOT / "benches")]
+
+import machine  # noqa: E402
+from daemon import Daemon  # noqa: E402
+from reprise_train import data, prompts  # noqa: E402
+from reprise_train.files import write_json  # noqa: E402
+
+TARGET = ROOT / "assets/base"
+DRAFT_TOKENS = 4
+TEMPERATURES = (0, 1)
+TRAIN_PROMPTS, SELECTION_PROMPTS, CATEGORY_PROMPTS = 6000, 60, 40
+TRAIN_TOKENS = 440_000  # of answers
+RESAMPLES = 2000
+
+COMMON = ("--layers 1 --draft-vocab 2048 --batch-tokens 4096 --threads 1 --eval-steps 1000000 "
+          "--checkpoint-minutes 60").split()
+CROSS_ENTROPY = "--on-policy 0 --sft-steps 1000000"
+
+
+def candidates():
+    """Name → flags of reprise_train.distil: what is tried before the run of three seeds."""
+    tried = {f"ce-lr{lr}": f"{CROSS_ENTROPY} --lr {lr}" for lr in ("2e-3", "4e-3", "8e-3")}
+    for lr in ("4e-3", "8e-3"):
+        tried[f"fkl-lr{lr}"] = f"--divergence fkl --on-policy 0 --lr {lr}"
+    for divergence in ("fkl", "jsd", "rkl", "tvd"):
+        tried[f"{divergence}-on-policy"] = f"--divergence {divergence} --on-policy 0.5 --lr 4e-3"
+    for divergence in ("jsd", "rkl", "tvd"):
+        tried[f"{divergence}-target-text"] = f"--divergence {divergence} --on-policy 0 --lr 4e-3"
+    tried["fkl-sharp"] = "--divergence fkl --temperature 0.5 --on-policy 0 --lr 4e-3"
+    tried["fkl-greedy-on-policy"] = "--divergence fkl --on-policy 0.5 --sample-temperature 0 --lr 4e-3"
+    return tried
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tales", required=True, type=pathlib.Path, help="the text that the embedded model learnt")
+    parser.add_argument("--wikitext", required=True, type=pathlib.Path)
+    parser.add_argument("--questions", required=True, type=pathlib.Path, help="JSON lines with a 'question'")
+    parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
+    parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
+    parser.add_argument("--trial-tokens", default=250_000, type=int, help="of each setting that is tried")
+    parser.add_argument("--tokens", default=800_000, type=int, help="of each draft that counts")
+    parser.add_argument("--seeds", default=3, type=int)
+    parser.add_argument("--out", type=pathlib.Path, help="write the figures to this JSON file")
+    return parser.parse_args()
+
+
+def run(*command):
+    print("+", *command, file=sys.stderr, flush=True)
+    subprocess.run(list(map(str, command)), check=True, cwd=ROOT / "train")
+
+
+def train_command(name, *flags):
+    run(sys.executable, "-m", f"reprise_train.{name}", *flags)
+
+
+def write_prompts(options):
+    """prompts-NAME.jsonl of the training set, the selection set and each held-out category; the categories' names."""
+    names = options.work / "categories.json"
+    if names.exists():
+        return json.loads(names.read_text())
+    books = data.split_books(data.read_text(options.tales))
+    held_out = data.choose_held_out(books, 0.015, seed=1)  # the books that the embedded model has not seen
+    seen = "\n\n".join(p for index, book in enumerate(books) if index not in held_out for p in book.paragraphs)
+    sets = {"train": prompts.beginnings(seen, TRAIN_PROMPTS + SELECTION_PROMPTS, seed=1)}
+    sets["selection"] = [sets["train"].pop() for _ in range(SELECTION_PROMPTS)]
+    categories = {books[index].title.strip("* ").lower().replace(" ", "-"): "\n\n".join(books[index].paragraphs)
+                  for index in sorted(held_out)}
+    categories["wikitext-2"] = options.wikitext.read_text(encoding="utf-8").replace("\n", "\n\n")
+    for name, text in categories.items():
+        sets[name] = prompts.beginnings(text, CATEGORY_PROMPTS, seed=2)
+    questions = prompts.read_questions(options.questions)
+    chosen = random.Random(2).sample(questions, CATEGORY_PROMPTS)
+    sets["gsm8k"] = [{"id": f"question-{i}", "prompt": question} for i, question in enumerate(chosen)]
+    for name, lines in sets.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (options.work / f"prompts-{name}.jsonl").write_text(text, encoding="utf-8")
+    write_json(names, [*categories, "gsm8k"])
+    return [*categories, "gsm8k"]
+
+
+def states(options, name, temperature):
+    return options.work / f"states-{name}-{temperature}"
+
+
+def write_states(options, categories):
+    """The target's answers at each temperature, and its hidden states: what is trained on and measured on."""
+    sets = [("train", 1), *((name, t) for name in ("selection", *categories) for t in TEMPERATURES)]
+    missing = [(name, t) for name, t in sets if not states(options, name, t).exists()]
+    if not missing:
+        return
+    with Daemon(options.build / "reprise", "--model", TARGET, "--max-num-seqs", 32, "--threads", 1) as daemon:
+        for name, temperature in missing:
+            train_command("generate", "--url", f"http://{daemon.host}:{daemon.port}", "--prompts",
+                          options.work / f"prompts-{name}.jsonl", "--out",
+                          options.work / f"answers-{name}-{temperature}.jsonl", "--temperatures", temperature,
+                          "--max-tokens", 160 if name == "train" else 128, "--total-tokens", TRAIN_TOKENS)
+    for name, temperature in missing:
+        run(options.build / "reprise", "extract", "--model", TARGET, "--tokens",
+            options.work / f"answers-{name}-{temperature}.jsonl", "--out", states(options, name, temperature))
+
+
+def distil(options, name, flags, tokens, seed):
+    """The draft's directory, trained unless it is there."""
+    folder = options.work / f"run-{name}-{tokens}-seed{seed}"
+    if not (folder / "draft").exists():
+        resume = ["--resume"] if (folder / "checkpoint.pt").exists() else []
+        train_command("distil", "--target", TARGET, "--hidden", states(options, "train", 1), "--validation",
+                      states(options, "selection", 0), "--out", folder, *COMMON, *flags.split(), "--tokens", tokens,
+                      "--seed", seed, *resume)
+    return folder / "draft"
+
+
+def efficiencies(options, drafts, categories, temperature):
+    """{draft: {category: [[tokens, passes] of each answer]}}."""
+    out = options.work / f"efficiency-{temperature}.json"
+    held_out = [f"{name}={states(options, name, temperature)}" for name in categories]
+    train_command("block_efficiency", "--target", TARGET, "--drafts", *drafts, "--held-out", *held_out,
+                  "--temperature", temperature, "--draft-tokens", DRAFT_TOKENS, "--threads", 1, "--out", out)
+    return json.loads(out.read_text())["drafts"]
+
+
+def pooled(answers):
+    """Tokens a pass over [tokens, passes] pairs."""
+    return sum(tokens for tokens, _ in answers) / sum(passes for _, passes in answers)
+
+
+def choose(options, temperature, trials):
+    """The best cross-entropy and the best distilled setting at this temperature, by the selection set."""
+    measured = efficiencies(options, list(trials.values()), ["selection"], temperature)
+    tau = {name: pooled(measured[str(folder)]["selection"]) for name, folder in trials.items()}
+    baseline = max((name for name in tau if name.startswith("ce-")), key=tau.get)
+    distilled = max((name for name in tau if not name.startswith("ce-")), key=tau.get)
+    return baseline, distilled, {name: round(value, 4) for name, value in tau.items()}
+
+
+def gain(distilled, baseline):
+    """Mean over seeds of tau's ratio less 1, and its 95 % interval: answers resampled, the same for all drafts.
+
+    Arguments: for each seed, the [tokens, passes] of the same answers.
+    """
+    def ratio(indices):
+        picked = [[[answers[i] for i in indices] for answers in pair] for pair in zip(distilled, baseline)]
+        return sum(pooled(a) / pooled(b) for a, b in picked) / len(picked) - 1
+
+    draw, count = random.Random(0), len(distilled[0])
+    resampled = sorted(ratio(draw.choices(range(count), k=count)) for _ in range(RESAMPLES))
+    low, high = resampled[int(0.025 * RESAMPLES)], resampled[int(0.975 * RESAMPLES)]
+    by_seed = [pooled(a) / pooled(b) - 1 for a, b in zip(distilled, baseline)]
+    return {"gain": ratio(range(count)), "low": low, "high": high, "by_seed": by_seed}
+
+
+def compare(measured, distilled, baseline, categories):
+    """Figures by category, and of all together."""
+    rows = {}
+    for name in (*categories, "all"):
+        parts = categories if name == "all" else [name]
+        answers = [[[pair for part in parts for pair in measured[str(folder)][part]] for folder in folders]
+                   for folders in (distilled, baseline)]
+        rows[name] = {"distilled": [pooled(seed) for seed in answers[0]],
+                      "cross_entropy": [pooled(seed) for seed in answers[1]], **gain(*answers)}
+    return rows
+
+
+def main():
+    options = parse_arguments()
+    options.work.mkdir(parents=True, exist_ok=True)
+    categories = write_prompts(options)
+    write_states(options, categories)
+    settings = candidates()
+    trials = {name: distil(options, name, flags, options.trial_tokens, 1) for name, flags in settings.items()}
+    result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
+              "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {}}
+    for temperature in TEMPERATURES:
+        baseline, distilled, tau = choose(options, temperature, trials)
+        drafts = [[distil(options, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
+                  for name in (distilled, baseline)]
+        measured = efficiencies(options, [folder for kind in drafts for folder in kind], categories, temperature)
+        result["temperatures"][temperature] = {
+            "trials": tau, "distilled": settings[distilled], "cross_entropy": settings[baseline],
+            "categories": compare(measured, *drafts, categories)}
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

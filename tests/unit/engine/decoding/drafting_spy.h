@@ -1,0 +1,47 @@
+// Watches what a proposer drafts inside a running engine.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "engine/decoding/proposer.h"
+
+namespace reprise {
+
+// A first drafted token, and for which position of which request.
+struct FirstDraft {
+  RequestId id;
+  int position;
+  TokenId token;
+};
+
+// Passes everything on to a proposer, but for some steps, and notes what is drafted.
+class DraftingSpy final : public Proposer {
+ public:
+  explicit DraftingSpy(std::unique_ptr<Proposer> inner) : inner_(std::move(inner)) {}
+
+  ProposerKind kind() const override { return inner_->kind(); }
+  bool CanPropose(const Sequence& sequence) override {
+    const int generated = sequence.num_generated();
+    return (generated < pause_begin || generated >= pause_end) && inner_->CanPropose(sequence);
+  }
+  void Propose(std::span<const DraftRequest> requests) override {
+    inner_->Propose(requests);
+    for (const DraftRequest& request : requests) {
+      if (request.draft->tokens.empty()) continue;
+      drafts.push_back({request.sequence->request->id, static_cast<int>(request.sequence->tokens.size()),
+                        request.draft->tokens[0]});
+    }
+  }
+  void Observe(const StepOutcome& outcome) override { inner_->Observe(outcome); }
+  void Forget(RequestId id) override { inner_->Forget(id); }
+
+  int pause_begin = 0, pause_end = 0;  // in generated tokens
+  std::vector<FirstDraft> drafts;
+
+ private:
+  std::unique_ptr<Proposer> inner_;
+};
+
+}  // namespace reprise
