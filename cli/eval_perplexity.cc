@@ -24,8 +24,14 @@ Result<double> WindowLoss(Engine& engine, std::span<const TokenId> window) {
   for (;;) {
     streams[0]->Wait();
     const TokenBatch batch = streams[0]->Take();
-    for (std::size_t i = 1; i < batch.prompt.size(); ++i)
+    for (std::size_t i = 1; i < batch.prompt.size(); ++i) {
+      // A token that was scored has a rank of 1 or more.
+      if (batch.prompt[i].rank == 0) {
+        return Internal("the model produced no finite logit at position " + std::to_string(i) +
+                        " of a window: are its weights finite?");
+      }
       loss -= static_cast<double>(batch.prompt[i].logprob);
+    }
     seen += batch.prompt.size();
     if (!batch.finished) continue;
     RETURN_IF_ERROR(batch.status);

@@ -1,5 +1,7 @@
 #include "cli/hidden_states.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/check.h"
@@ -66,6 +68,9 @@ Result<std::span<const float>> HiddenStates::Compute(std::span<const std::span<c
   hidden_.resize(static_cast<std::size_t>(hidden.rows) * hidden.columns);
   backend_->Download(hidden_.data(), hidden.data, hidden_.size() * sizeof(float));
   RETURN_IF_ERROR(backend_->Synchronize());
+  if (!std::ranges::all_of(hidden_, [](float value) { return std::isfinite(value); })) {
+    return Internal("the model produced hidden states that are not finite: are its weights finite?");
+  }
   return std::span<const float>(hidden_);
 }
 

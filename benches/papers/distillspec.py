@@ -15,22 +15,18 @@ import argparse
 import json
 import pathlib
 import random
-import subprocess
-import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "train"), str(ROOT / "benches")]
+from workshop import EMBEDDED, ROOT, Workshop, train_command
 
-import machine  # noqa: E402
-from daemon import Daemon  # noqa: E402
-from reprise_train import data, prompts  # noqa: E402
-from reprise_train.files import write_json  # noqa: E402
+import machine
+from reprise_train import data, prompts
+from reprise_train.files import write_json
 
-TARGET = ROOT / "assets/base"
 DRAFT_TOKENS = 4
 TEMPERATURES = (0, 1)
 TRAIN_PROMPTS, SELECTION_PROMPTS, CATEGORY_PROMPTS = 6000, 60, 40
-TRAIN_TOKENS = 440_000  # of answers
+TRAIN_TOKENS = 440_000  # of all answers to them
+ANSWER_TOKENS = 128
 RESAMPLES = 2000
 
 COMMON = ("--layers 1 --draft-vocab 2048 --batch-tokens 4096 --threads 1 --eval-steps 1000000 "
@@ -59,25 +55,16 @@ def parse_arguments():
     parser.add_argument("--questions", required=True, type=pathlib.Path, help="JSON lines with a 'question'")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
-    parser.add_argument("--trial-tokens", default=250_000, type=int, help="of each setting that is tried")
-    parser.add_argument("--tokens", default=800_000, type=int, help="of each draft that counts")
+    parser.add_argument("--trial-tokens", default=120_000, type=int, help="of each setting that is tried")
+    parser.add_argument("--tokens", default=400_000, type=int, help="of each draft that counts")
     parser.add_argument("--seeds", default=3, type=int)
     parser.add_argument("--out", type=pathlib.Path, help="write the figures to this JSON file")
     return parser.parse_args()
 
 
-def run(*command):
-    print("+", *command, file=sys.stderr, flush=True)
-    subprocess.run(list(map(str, command)), check=True, cwd=ROOT / "train")
-
-
-def train_command(name, *flags):
-    run(sys.executable, "-m", f"reprise_train.{name}", *flags)
-
-
-def write_prompts(options):
+def write_prompts(options, shop):
     """prompts-NAME.jsonl of the training set, the selection set and each held-out category; the categories' names."""
-    names = options.work / "categories.json"
+    names = shop.folder / "categories.json"
     if names.exists():
         return json.loads(names.read_text())
     books = data.split_books(data.read_text(options.tales))
@@ -95,48 +82,23 @@ def write_prompts(options):
     sets["gsm8k"] = [{"id": f"question-{i}", "prompt": question} for i, question in enumerate(chosen)]
     for name, lines in sets.items():
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        (options.work / f"prompts-{name}.jsonl").write_text(text, encoding="utf-8")
+        shop.prompts(name).write_text(text, encoding="utf-8")
     write_json(names, [*categories, "gsm8k"])
     return [*categories, "gsm8k"]
 
 
-def states(options, name, temperature):
-    return options.work / f"states-{name}-{temperature}"
-
-
-def write_states(options, categories):
-    """The target's answers at each temperature, and its hidden states: what is trained on and measured on."""
-    sets = [("train", 1), *((name, t) for name in ("selection", *categories) for t in TEMPERATURES)]
-    missing = [(name, t) for name, t in sets if not states(options, name, t).exists()]
-    if not missing:
-        return
-    with Daemon(options.build / "reprise", "--model", TARGET, "--max-num-seqs", 32, "--threads", 1) as daemon:
-        for name, temperature in missing:
-            train_command("generate", "--url", f"http://{daemon.host}:{daemon.port}", "--prompts",
-                          options.work / f"prompts-{name}.jsonl", "--out",
-                          options.work / f"answers-{name}-{temperature}.jsonl", "--temperatures", temperature,
-                          "--max-tokens", 160 if name == "train" else 128, "--total-tokens", TRAIN_TOKENS)
-    for name, temperature in missing:
-        run(options.build / "reprise", "extract", "--model", TARGET, "--tokens",
-            options.work / f"answers-{name}-{temperature}.jsonl", "--out", states(options, name, temperature))
-
-
-def distil(options, name, flags, tokens, seed):
+def distil(shop, name, flags, tokens, seed):
     """The draft's directory, trained unless it is there."""
-    folder = options.work / f"run-{name}-{tokens}-seed{seed}"
-    if not (folder / "draft").exists():
-        resume = ["--resume"] if (folder / "checkpoint.pt").exists() else []
-        train_command("distil", "--target", TARGET, "--hidden", states(options, "train", 1), "--validation",
-                      states(options, "selection", 0), "--out", folder, *COMMON, *flags.split(), "--tokens", tokens,
-                      "--seed", seed, *resume)
-    return folder / "draft"
+    return shop.trained("distil", f"{name}-{tokens}-seed{seed}", "draft", "--target", EMBEDDED, "--hidden",
+                        shop.states("train", 1), "--validation", shop.states("selection", 0), *COMMON, *flags.split(),
+                        "--tokens", tokens, "--seed", seed)
 
 
-def efficiencies(options, drafts, categories, temperature):
+def efficiencies(shop, drafts, categories, temperature):
     """{draft: {category: [[tokens, passes] of each answer]}}."""
-    out = options.work / f"efficiency-{temperature}.json"
-    held_out = [f"{name}={states(options, name, temperature)}" for name in categories]
-    train_command("block_efficiency", "--target", TARGET, "--drafts", *drafts, "--held-out", *held_out,
+    out = shop.folder / f"efficiency-{temperature}.json"
+    held_out = [f"{name}={shop.states(name, temperature)}" for name in categories]
+    train_command("block_efficiency", "--target", EMBEDDED, "--drafts", *drafts, "--held-out", *held_out,
                   "--temperature", temperature, "--draft-tokens", DRAFT_TOKENS, "--threads", 1, "--out", out)
     return json.loads(out.read_text())["drafts"]
 
@@ -146,9 +108,9 @@ def pooled(answers):
     return sum(tokens for tokens, _ in answers) / sum(passes for _, passes in answers)
 
 
-def choose(options, temperature, trials):
+def choose(shop, temperature, trials):
     """The best cross-entropy and the best distilled setting at this temperature, by the selection set."""
-    measured = efficiencies(options, list(trials.values()), ["selection"], temperature)
+    measured = efficiencies(shop, list(trials.values()), ["selection"], temperature)
     tau = {name: pooled(measured[str(folder)]["selection"]) for name, folder in trials.items()}
     baseline = max((name for name in tau if name.startswith("ce-")), key=tau.get)
     distilled = max((name for name in tau if not name.startswith("ce-")), key=tau.get)
@@ -185,18 +147,19 @@ def compare(measured, distilled, baseline, categories):
 
 def main():
     options = parse_arguments()
-    options.work.mkdir(parents=True, exist_ok=True)
-    categories = write_prompts(options)
-    write_states(options, categories)
+    shop = Workshop(options.work, options.build, EMBEDDED)
+    categories = write_prompts(options, shop)
+    held_out = [(name, temperature) for name in ("selection", *categories) for temperature in TEMPERATURES]
+    shop.write_states([("train", 1), *held_out], ANSWER_TOKENS, {"train": TRAIN_TOKENS})
     settings = candidates()
-    trials = {name: distil(options, name, flags, options.trial_tokens, 1) for name, flags in settings.items()}
+    trials = {name: distil(shop, name, flags, options.trial_tokens, 1) for name, flags in settings.items()}
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
               "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {}}
     for temperature in TEMPERATURES:
         baseline, distilled, tau = choose(options, temperature, trials)
-        drafts = [[distil(options, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
+        drafts = [[distil(shop, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
                   for name in (distilled, baseline)]
-        measured = efficiencies(options, [folder for kind in drafts for folder in kind], categories, temperature)
+        measured = efficiencies(shop, [folder for kind in drafts for folder in kind], categories, temperature)
         result["temperatures"][temperature] = {
             "trials": tau, "distilled": settings[distilled], "cross_entropy": settings[baseline],
             "categories": compare(measured, *drafts, categories)}

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import tempfile
 import unittest
@@ -104,6 +105,35 @@ class Tools(unittest.TestCase):
         self.assert_fails(2, run("quantize", "--model", harness.TINY, "--out", out, "--type", "q9"), "q8_0|q4_0")
         self.assert_fails(2, run("quantize", "--model", harness.TINY), "--out is missing")
         self.assert_fails(1, run("quantize", "--model", "/nowhere", "--out", out), "/nowhere")
+
+
+    def test_weights_that_are_no_number_end_every_tool(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model, text = pathlib.Path(folder) / "model", pathlib.Path(folder) / "text.txt"
+            shutil.copytree(harness.TINY, model)
+            spoil_first_weight(model / "model.safetensors", "model.layers.1.mlp.up_proj.weight")
+            text.write_text("the old king " * 40)
+            out = self.folder / "out"
+            results = [self.slice(model=model),
+                       run("quantize", "--model", model, "--type", "q8_0", "--out", out),
+                       run("extract", "--model", model, "--text", text, "--out", out),
+                       run("eval", "perplexity", "--model", model, "--text", text, "--context", 16),
+                       run("generate", "--model", model, "--prompt", "the")]
+            for result in results:
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertRegex(result.stderr.splitlines()[-1], "^reprise: .*finite")  # progress may go before
+            self.assertEqual(list(self.folder.iterdir()), [])
+
+
+def spoil_first_weight(path, name):
+    """Makes the first element of a tensor of a safetensors file a NaN, in any float type of two or four bytes."""
+    file = bytearray(path.read_bytes())
+    header_bytes = int.from_bytes(file[:8], "little")
+    tensor = json.loads(file[8:8 + header_bytes])[name]
+    begin = 8 + header_bytes + tensor["data_offsets"][0]
+    nan = {"F32": b"\x00\x00\xc0\x7f", "BF16": b"\xc0\x7f", "F16": b"\x00\x7e"}[tensor["dtype"]]
+    file[begin:begin + len(nan)] = nan
+    path.write_bytes(file)
 
 
 class Settings(unittest.TestCase):

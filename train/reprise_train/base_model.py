@@ -7,18 +7,16 @@ without biases only; anything else is refused by name.
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from reprise_train.errors import TrainError
+from reprise_train.errors import TrainError, UsageError
+from reprise_train.files import read_json, read_tensors
 from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Decoder, ModelConfig
 
@@ -120,13 +118,13 @@ def check_finite(path: Path, weights: dict[str, Tensor]) -> None:
 
 
 def _load_hugging_face(folder: Path) -> Base:
-    try:
-        raw = json.loads((folder / "config.json").read_text())
-        tensors: dict[str, Tensor] = {}
-        for shard in sorted(folder.glob("*.safetensors")):
-            tensors.update(load_file(shard))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainError(f"cannot read the model in {folder}: {error}") from None
+    raw = read_json(folder / "config.json")
+    tensors: dict[str, Tensor] = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        tensors.update(read_tensors(shard))
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise TrainError(f"{folder}: {name} has type {tensor.dtype}; expected a float type")
     if raw.get("architectures") != ["LlamaForCausalLM"] or raw.get("attention_bias") or raw.get("mlp_bias"):
         raise TrainError(f"{folder}: {raw.get('architectures')} is not supported, only Llama without biases")
     if raw.get("rope_scaling"):
@@ -136,6 +134,8 @@ def _load_hugging_face(folder: Path) -> Base:
         weights = {name: tensors[hf_name(name)].float() for name in _parameter_names(config.num_layers)}
     except KeyError as error:
         raise TrainError(f"{folder}: {error} is missing") from None
+    except (TypeError, ValueError, UsageError) as error:
+        raise TrainError(f"{folder}/config.json: {error}") from None
     if "lm_head.weight" in tensors and not raw.get("tie_word_embeddings", False):
         weights[HEAD] = tensors["lm_head.weight"].float()
     check_finite(folder, weights)

@@ -9,6 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
 from reprise_train.errors import TrainError
 
 _SIDE_FILES = (
@@ -22,13 +26,20 @@ _SIDE_FILES = (
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces `path` by `content` in one step: a kill or a power cut leaves the old file or the new one."""
+    """Replaces `path` by `content` in one step: a kill or a power cut leaves the old file or the new one.
+
+    Raises TrainError, and leaves nothing, when it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TrainError(f"cannot write {path}: {error.strerror}") from None
 
 
 def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
@@ -52,8 +63,29 @@ def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
+    except (OSError, SafetensorError) as error:
+        raise TrainError(f"cannot write {folder}: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_json(path: Path) -> dict:
+    """Raises TrainError for a file that is missing or holds no JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"cannot read {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise TrainError(f"{path} is not a JSON object")
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A safetensors file. Raises TrainError when it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrainError(f"cannot read {path}: {error}") from None
 
 
 def copy_side_files(source: Path, folder: Path) -> None:

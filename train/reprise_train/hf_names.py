@@ -54,15 +54,23 @@ def size_fields(config: ModelConfig) -> dict:
 
 
 def read_config(raw: dict) -> ModelConfig:
-    """Of a Llama's `config.json`. Raises KeyError for a field that is missing."""
+    """Of a Llama's `config.json`. Raises KeyError for a missing field, TypeError for a wrong one."""
+    numbers = raw | {"num_key_value_heads": raw.get("num_key_value_heads", raw["num_attention_heads"])}
+
+    def number(name: str, kinds: type | tuple[type, ...] = int) -> float:
+        value = numbers[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"'{name}' is {value!r}; expected a number")
+        return value
+
     return ModelConfig(
-        vocab_size=raw["vocab_size"],
-        hidden_size=raw["hidden_size"],
-        num_layers=raw["num_hidden_layers"],
-        num_heads=raw["num_attention_heads"],
-        num_kv_heads=raw.get("num_key_value_heads", raw["num_attention_heads"]),
-        ffn_size=raw["intermediate_size"],
-        max_positions=raw["max_position_embeddings"],
+        vocab_size=number("vocab_size"),
+        hidden_size=number("hidden_size"),
+        num_layers=number("num_hidden_layers"),
+        num_heads=number("num_attention_heads"),
+        num_kv_heads=number("num_key_value_heads"),
+        ffn_size=number("intermediate_size"),
+        max_positions=number("max_position_embeddings"),
         rope_theta=float(raw.get("rope_theta", 10000.0)),
-        norm_eps=raw["rms_norm_eps"],
+        norm_eps=number("rms_norm_eps", (int, float)),
     )

@@ -60,10 +60,12 @@ def load_hidden(folder: Path, max_length: int) -> list[HiddenSequence]:
         hidden = [load_file(shard)["hidden"] for shard in shards]
         lines = [json.loads(line) for line in (folder / "sequences.jsonl").read_text().splitlines()]
         sequences = list(_sequences(hidden, lines, max_length))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainError(f"{folder} was not made by reprise extract: {error}") from None
     if not sequences:
         raise TrainError(f"{folder}: no sequence has an answer of at least two tokens")
+    if not all(torch.isfinite(rows).all() for rows in hidden):
+        raise TrainError(f"{folder} has hidden states that are not finite")
     return sequences
 
 

@@ -11,7 +11,6 @@ official code fixes the epsilon of every norm at 1e-5. The rotations Q_0 and Q_L
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import sys
 from pathlib import Path
@@ -22,21 +21,11 @@ from torch import Tensor
 
 from reprise_train.cli import exit_on_error
 from reprise_train.errors import TrainError
-from reprise_train.files import copy_side_files, replace_directory, write_json
+from reprise_train.files import copy_side_files, read_json, replace_directory, write_json
 from reprise_train.sliced_model import SLICED_CLASS
 
 _NORM_EPSILON = 1e-5
 _CLASSES = ("LlamaForCausalLM", "OPTForCausalLM", "PhiForCausalLM")
-
-
-def read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainError(f"cannot read {path}: {error}") from None
-    if not isinstance(content, dict):
-        raise TrainError(f"{path} is not a JSON object")
-    return content
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

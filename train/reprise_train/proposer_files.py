@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reprise_train.base_model import Base
 from reprise_train.errors import TrainError
-from reprise_train.files import replace_directory, write_json
+from reprise_train.files import read_json, read_tensors, replace_directory, write_json
 
 FileName = Callable[[str], str]
 """Our name of a parameter to the file's."""
@@ -55,11 +53,7 @@ def write_proposer(
 
 def read_proposer(folder: Path, base: Base) -> tuple[dict, dict[str, Tensor]]:
     """Configuration and tensors. Raises TrainError when they cannot be read or belong to another base."""
-    try:
-        raw = json.loads((folder / "config.json").read_text())
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainError(f"cannot read {folder}: {error}") from None
+    raw, weights = read_json(folder / "config.json"), read_tensors(folder / "model.safetensors")
     made_for, expected = raw.get("base_sha256"), base.fingerprint()
     if made_for != expected:
         raise TrainError(f"{folder} was made for {made_for}, not for {base.path} ({expected})")

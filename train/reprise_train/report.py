@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from reprise_train.errors import TrainError
 from reprise_train.files import write_atomically
 
 LOG_NAME = "log.jsonl"
@@ -20,8 +21,13 @@ class Log:
         self.path = folder / LOG_NAME
 
     def add(self, kind: str, **fields: object) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "time": round(time.time(), 1), **fields}) + "\n")
+        """Raises TrainError when it cannot be written."""
+        record = {"kind": kind, "time": round(time.time(), 1), **fields}
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise TrainError(f"cannot write {self.path}: {error.strerror}") from None
 
     def read(self) -> list[dict]:
         """All whole records; a last line cut short by a kill is left out."""

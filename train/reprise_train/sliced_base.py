@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from reprise_train.base_model import HEAD, Base, check_finite, fingerprint, load_base, stop_ids
 from reprise_train.errors import TrainError
+from reprise_train.files import read_json
 from reprise_train.sliced_model import SLICED_CLASS, SlicedDecoder, load_sliced
 
 _OUTPUT_ROTATION = "output_rotation.weight"
@@ -61,11 +61,8 @@ class SlicedBase(Base):
 def load_any_base(path: Path) -> Base:
     """A dense model as `load_base`, or a sliced one. Raises TrainError."""
     config = path / "config.json"
-    try:
-        raw = json.loads(config.read_text()) if config.exists() else {}
-    except (OSError, ValueError) as error:
-        raise TrainError(f"cannot read {config}: {error}") from None
-    if not isinstance(raw, dict) or raw.get("architectures") != [SLICED_CLASS]:
+    raw = read_json(config) if config.exists() else {}
+    if raw.get("architectures") != [SLICED_CLASS]:
         return load_base(path)
     model, files = load_sliced(path)
     check_finite(path, model.state_dict())

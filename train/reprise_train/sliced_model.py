@@ -5,17 +5,15 @@ Shapes: B sequences, T positions, D_in, D_mid, D_out = widths of a layer's resid
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reprise_train.errors import TrainError, UsageError
-from reprise_train.files import copy_side_files, write_json
+from reprise_train.files import copy_side_files, read_json, read_tensors, write_json
 from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Attention, FeedForward, ModelConfig, rotary_tables
 
@@ -105,15 +103,14 @@ class SlicedFiles:
 
 def load_sliced(folder: Path) -> tuple[SlicedDecoder, SlicedFiles]:
     """The module in fp32. Raises TrainError for a directory that holds no sliced Llama model."""
+    raw, tensors = read_json(folder / "config.json"), read_tensors(folder / "model.safetensors")
     try:
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "model.safetensors")
         model = SlicedDecoder(parse_config(raw, folder))
         model.load_state_dict({name: tensors[hf_name(name)].float() for name in model.state_dict()})
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainError(f"cannot read the sliced model in {folder}: {error}") from None
     except KeyError as error:
         raise TrainError(f"{folder}: {error} is missing") from None
+    except (TypeError, ValueError) as error:
+        raise TrainError(f"{folder}/config.json: {error}") from None
     except UsageError as error:  # sizes that make no model
         raise TrainError(f"{folder}: {error}") from None
     except RuntimeError as error:  # shapes that disagree with config.json

@@ -39,12 +39,15 @@ def read_sequences(
     """Training and validation sequences. Raises TrainError when they are not of this base."""
     train = [sequence for folder in options.hidden for sequence in load_hidden(folder, options.max_length)]
     validation = load_hidden(options.validation, options.max_length)
-    for folder, sequence in ((options.hidden[0], train[0]), (options.validation, validation[0])):
-        width = sequence.hidden.shape[1]
+    for sequences, folder in ((train, options.hidden[0]), (validation, options.validation)):
+        width, vocab_size = sequences[0].hidden.shape[1], base.config.vocab_size
         if width != base.config.hidden_size:
             raise TrainError(
                 f"{folder} has hidden states of {width} values, {base.name} {base.config.hidden_size}"
             )
+        highest = max(int(sequence.tokens.max()) for sequence in sequences)
+        if highest >= vocab_size or min(int(sequence.tokens.min()) for sequence in sequences) < 0:
+            raise TrainError(f"{folder} has token ids outside {base.name}'s vocabulary of {vocab_size}")
     return train, validation
 
 
