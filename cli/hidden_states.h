@@ -25,7 +25,8 @@ class HiddenStates {
   std::size_t Fitting(std::span<const std::span<const TokenId>> sequences) const;
 
   // [T, D] for the tokens of all `sequences` one behind the other: after the final norm, what the head
-  // reads. Requires that they fit. Valid until the next call. UNAVAILABLE or INTERNAL when the device fails, or the states are not finite.
+  // reads. Requires that they fit. Valid until the next call. UNAVAILABLE or INTERNAL when the device fails,
+  // or the states are not finite.
   Result<std::span<const float>> Compute(std::span<const std::span<const TokenId>> sequences);
 
  private:

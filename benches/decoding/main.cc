@@ -124,29 +124,11 @@ std::vector<std::vector<TokenId>> ReadPrompts(const Options& options, const Mode
 }
 
 struct Totals {
-  double seconds = 0;         // prompts included
-  double decode_seconds = 0;  // of steps that compute no prompt
-  int decode_tokens = 0;      // in those
+  double seconds = 0;
   int tokens = 0;
   int passes = 0;
   int drafted = 0, accepted = 0, draft_steps = 0;
   std::array<int, kMaxDraftTokens + 1> histogram = {};
-};
-
-// Adds up the steps that only decode.
-class DecodeTimer final : public EngineObserver {
- public:
-  explicit DecodeTimer(Totals* totals) : totals_(*totals) {}
-  void OnStep(const StepStats& step) override {
-    if (step.num_prompt_tokens > 0) return;
-    totals_.decode_seconds +=
-        step.plan_seconds + step.forward_seconds + step.sample_seconds + step.commit_seconds;
-    for (const StepStats::Emission& emission : step.emissions) totals_.decode_tokens += emission.num_tokens;
-  }
-  void OnFinished(const Request&, const RequestStats&, FinishReason) override {}
-
- private:
-  Totals& totals_;
 };
 
 class Runner {
@@ -158,7 +140,6 @@ class Runner {
   // All prompts, `streams` of them at a time.
   Totals Run(const Method& method, int streams) {
     Totals totals;
-    DecodeTimer timer(&totals);
     std::vector<std::shared_ptr<TokenStream>> live;
     std::size_t next = 0;
     const TimePoint begin = Clock::now();
@@ -166,11 +147,10 @@ class Runner {
       while (live.size() < static_cast<std::size_t>(streams) && next < prompts_.size()) {
         live.push_back(Start(method, prompts_[next++]));
       }
-      if (!Take(core_.Step(&timer))) Fail("the engine has nothing to do");
+      if (!Take(core_.Step(nullptr))) Fail("the engine has nothing to do");
       std::erase_if(live, [&](const auto& stream) { return Collect(*stream, &totals); });
     }
     totals.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    core_.set_observer(nullptr);
     return totals;
   }
 
@@ -226,7 +206,6 @@ void Print(const Options& options, const Method& method, int streams, int round,
                                 {"tokens", totals.tokens},
                                 {"seconds", totals.seconds},
                                 {"tokens_per_second", totals.tokens / totals.seconds},
-                                {"decode_tokens_per_second", totals.decode_tokens / totals.decode_seconds},
                                 {"tokens_per_pass", static_cast<double>(totals.tokens) / totals.passes},
                                 {"drafted", totals.drafted},
                                 {"accepted", totals.accepted},
@@ -236,15 +215,17 @@ void Print(const Options& options, const Method& method, int streams, int round,
   std::fflush(stdout);
 }
 
-// What the engine measured at start: v_n, a pass over n tokens in passes over one, and c, a drafted token.
+// What the engine measured at start, in passes over one token: v_n, a pass over n tokens, and c_n, a
+// proposer's pass over n.
 void PrintCosts(const EngineCore& core) {
   const StepCosts& costs = core.costs();
   const double one = costs.step.At(1);
   nlohmann::ordered_json row = {{"pass_ms", 1e3 * one}};
-  for (const int n : {2, 3, 4, 5, 8, 16, 32, 64}) row["v"][std::to_string(n)] = costs.step.At(n) / one;
+  for (const int n : {2, 3, 4, 5, 6, 8, 9, 10, 12, 16, 32, 64})
+    row["v"][std::to_string(n)] = costs.step.At(n) / one;
   for (const ProposerKind kind : core.info().proposers) {
-    const CostCurve& curve = costs.proposer[static_cast<std::size_t>(kind)];
-    for (const int n : {1, 8, 32})
+    const CostCurve& curve = costs.proposer[IndexOf(kind)];
+    for (const int n : {1, 2, 8, 32})
       row["c"][std::string(ProposerName(kind))][std::to_string(n)] = curve.At(n) / one;
   }
   std::printf("%s\n", row.dump().c_str());
@@ -268,7 +249,9 @@ int Main(int argc, char** argv) {
   models.recycle = family.recycle.get();
   models.draft = family.draft.get();
   EngineOptions engine_options;
-  engine_options.enable_prefix_cache = false;  // rounds repeat their prompts
+  // The round that is not counted reads the prompts; those that count find all but their last block cached.
+  engine_options.enable_prefix_cache = true;
+  engine_options.kv_cache_bytes = std::uint64_t{3} << 30;
   const auto core = Take(EngineCore::Create(*backend, models, engine_options));
   const auto prompts =
       ReadPrompts(options, *family.target, options.Number("max-tokens"), core->info().max_model_len);

@@ -6,18 +6,19 @@
 namespace reprise {
 namespace {
 
-constexpr double kPriorRate = 0.02;    // of the shared averages, once they have seen enough
-constexpr double kPriorWeight = 2.0;   // drafted tokens that the prior counts for in a request's estimate
+constexpr double kPriorRate = 0.02;  // of the shared averages, once they have seen enough
+constexpr double kInitial = 0.5;
+constexpr double kPriorWeight = 20.0;  // successes that the prior counts for in a request's estimate
 constexpr double kRecordDecay = 0.95;  // a draft
 // A run of misses this unlikely is no bad luck: the text has changed.
 constexpr double kSurprisingRun = 0.01;
-constexpr double kHighest = 0.98;
+constexpr double kHighest = 0.9;
 
 }  // namespace
 
-AcceptancePrior::AcceptancePrior(double initial) {
-  for (Average& average : by_position_) average.value = initial;
-  overall_.value = initial;
+AcceptancePrior::AcceptancePrior() {
+  for (Average& average : by_position_) average.value = kInitial;
+  overall_.value = kInitial;
 }
 
 void AcceptancePrior::Average::Add(double outcome) {
@@ -35,22 +36,23 @@ void AcceptancePrior::Observe(int drafted, int accepted) {
   }
 }
 
-void AcceptanceRecord::Observe(int drafted, int accepted) {
+void AcceptanceRecord::Observe(const AcceptancePrior& prior, int confidence, int drafted, int accepted) {
   if (drafted == 0) return;
   successes_ = kRecordDecay * successes_ + accepted;
-  trials_ = kRecordDecay * trials_ + std::min(drafted, accepted + 1);
-  misses_in_a_row_ = accepted == 0 ? misses_in_a_row_ + 1 : 0;
+  expected_ *= kRecordDecay;
+  for (int i = 0; i < std::min(drafted, accepted + 1); ++i) expected_ += prior.At(i);
+  int& misses = misses_in_a_row_[static_cast<std::size_t>(confidence)];
+  misses = accepted == 0 ? misses + 1 : 0;
 }
 
-double AcceptanceRecord::Overall(const AcceptancePrior& prior) const {
-  const double average = (kPriorWeight * prior.overall() + successes_) / (kPriorWeight + trials_);
-  if (std::pow(1.0 - std::min(average, kHighest), misses_in_a_row_) >= kSurprisingRun) return average;
-  return std::min(average, 1.0 / (misses_in_a_row_ + 2));
-}
-
-double AcceptanceRecord::Estimate(const AcceptancePrior& prior, int position) const {
+double AcceptanceRecord::Estimate(const AcceptancePrior& prior, int confidence, int position) const {
+  const int misses = misses_in_a_row_[static_cast<std::size_t>(confidence)];
   // The prior knows how acceptance changes with the position, the record how this request differs.
-  const double scale = Overall(prior) / std::max(prior.overall(), 1e-3);
+  double scale = (kPriorWeight + successes_) / (kPriorWeight + expected_);
+  const double overall = std::max(prior.overall(), 1e-3);
+  if (std::pow(1.0 - std::min(overall * scale, kHighest), misses) < kSurprisingRun) {
+    scale = std::min(scale, 1.0 / (misses + 2) / overall);
+  }
   return std::clamp(prior.At(position) * scale, 0.0, kHighest);
 }
 

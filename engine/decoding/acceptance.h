@@ -5,13 +5,14 @@
 #include <array>
 
 #include "base/types.h"
+#include "engine/decoding/offer.h"
 
 namespace reprise {
 
-// Of one proposer, over all requests.
+// Of one proposer at one confidence, over all requests.
 class AcceptancePrior {
  public:
-  explicit AcceptancePrior(double initial);
+  AcceptancePrior();
 
   // Probability that position i of a draft stands, given that those before it do.
   double At(int position) const { return by_position_[static_cast<std::size_t>(position)].value; }
@@ -29,19 +30,18 @@ class AcceptancePrior {
   Average overall_;
 };
 
-// Of one proposer and one request.
+// Of one proposer and one request: how much better or worse its drafts stand here than elsewhere.
 class AcceptanceRecord {
  public:
-  void Observe(int drafted, int accepted);
+  // `prior` is that of the draft's confidence, before it has observed the draft.
+  void Observe(const AcceptancePrior& prior, int confidence, int drafted, int accepted);
   // Probability that position i stands, given that those before it do.
-  double Estimate(const AcceptancePrior& prior, int position) const;
+  double Estimate(const AcceptancePrior& prior, int confidence, int position) const;
 
  private:
-  double Overall(const AcceptancePrior& prior) const;
-
-  double successes_ = 0;  // of the latest drafts, older ones fading
-  double trials_ = 0;
-  int misses_in_a_row_ = 0;  // drafts whose first token fell
+  double successes_ = 0;                                   // of the latest drafts, older ones fading
+  double expected_ = 0;                                    // what the priors promised of the same
+  std::array<int, kNumConfidences> misses_in_a_row_ = {};  // drafts whose first token fell
 };
 
 }  // namespace reprise

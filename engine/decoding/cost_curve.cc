@@ -7,13 +7,13 @@
 namespace reprise {
 namespace {
 
-// Of the sizes next to a measured one. What disturbs a step only makes it longer: a shorter one says more.
-constexpr double kLongerRate = 0.07;
-constexpr double kShorterRate = 0.3;
+// Of the sizes next to a measured one.
+constexpr double kNearRate = 0.2;
 constexpr double kOverallRate = 0.05;  // of the ratio over all sizes
 constexpr double kFarRate = 0.01;      // of all others towards that ratio
-// A step that the machine interrupted says little: it counts as at most so much slower than expected.
-constexpr double kMaxSurprise = 1.5;
+// A step that the machine interrupted says little, and many small surprises say more than a large one: the
+// curve follows the middle of what steps take.
+constexpr double kMaxSurprise = 0.15;
 
 }  // namespace
 
@@ -47,7 +47,7 @@ void CostCurve::Observe(int size, double seconds) {
   const double expected = At(size);
   const double start = Interpolate(size, measured_);
   if (expected <= 0 || start <= 0) return;
-  const double surprise = std::min(seconds / expected, kMaxSurprise);
+  const double surprise = 1 + std::clamp(seconds / expected - 1, -kMaxSurprise, kMaxSurprise);
   ratio_ += kOverallRate * (surprise * expected / start - ratio_);
   const auto upper = std::lower_bound(sizes_.begin(), sizes_.end(), size) - sizes_.begin();
   for (std::size_t i = 0; i < sizes_.size(); ++i) {
@@ -56,7 +56,7 @@ void CostCurve::Observe(int size, double seconds) {
         at == upper || (at == upper - 1 && (upper == static_cast<std::ptrdiff_t>(sizes_.size()) ||
                                             sizes_[static_cast<std::size_t>(upper)] != size));
     if (near) {
-      corrected_[i] *= 1 + (surprise > 1 ? kLongerRate : kShorterRate) * (surprise - 1);
+      corrected_[i] *= 1 + kNearRate * (surprise - 1);
     } else {
       corrected_[i] += kFarRate * (measured_[i] * ratio_ - corrected_[i]);
     }

@@ -22,7 +22,9 @@ class DraftModelProposer final : public Proposer {
                                                             const BlockPool& pool, const DraftLimits& limits);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
-  bool CanPropose(const Sequence&) override { return true; }
+  std::optional<DraftOffer> Offer(const Sequence& sequence) override {
+    return DraftOffer{static_cast<int>(sequence.tokens.size()) - StateOf(sequence).num_computed};
+  }
   // What the draft model has not seen yet it reads first, at most max_batch_tokens in a step; a sequence that
   // does not fit gets its drafts in a later step.
   void Propose(std::span<const DraftRequest> requests) override;

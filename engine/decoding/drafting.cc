@@ -27,6 +27,12 @@ bool GetsNextToken(const ScheduledSequence& item) {
   return item.reaches_end && item.num_tokens == 1 && item.num_logit_rows == 1 && request.max_tokens > 0;
 }
 
+int NumContext(const BatchPlan& plan) {
+  int total = 0;
+  for (const ScheduledSequence& item : plan.items) total += item.sequence->num_computed;
+  return total;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
@@ -37,30 +43,40 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
   const DraftLimits limits{models.target->config().vocab_size, config.block_size,
                            config.max_num_batched_tokens, config.max_num_seqs, config.max_num_logit_rows};
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-  StepCosts costs{kUnmeasuredPass, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
+  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
   std::span<const KvLayer> layers = kv.layers();
   const auto take = [&](int n) {
     const auto own = layers.first(static_cast<std::size_t>(n));
     layers = layers.subspan(static_cast<std::size_t>(n));
-    return ProfiledModel{own, config.block_size, config.num_blocks, config.max_num_batched_tokens,
+    return ProfiledModel{own,
+                         config.block_size,
+                         config.num_blocks,
+                         config.max_model_len,
+                         config.max_num_batched_tokens,
                          config.max_num_logit_rows};
   };
   const ProfiledModel target = take(models.target->num_layers());
-  if (profile) costs.step = ProfileDecoder(backend, *models.target, target);
+  if (profile) {
+    costs.step = ProfileDecoder(backend, *models.target, target);
+    costs.context_seconds = ProfileContext(backend, *models.target, target);
+  }
   if (models.recycle != nullptr) {
     ProfiledModel module = take(models.recycle->num_layers());
     module.max_rows = config.max_num_seqs;
-    if (profile)
+    if (profile) {
       costs.proposer[IndexOf(ProposerKind::kRecycle)] =
-          ProfileRecycleModule(backend, *models.recycle, module);
+          ProfileRecycleModule(backend, *models.recycle, module, {*models.target, target});
+    }
     ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kRecycle)],
                      RecycleProposer::Create(backend, *models.recycle, module.kv, pool, limits));
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
     draft.max_rows = config.max_num_seqs;
-    if (profile)
-      costs.proposer[IndexOf(ProposerKind::kDraftModel)] = ProfileDecoder(backend, *models.draft, draft);
+    if (profile) {
+      costs.proposer[IndexOf(ProposerKind::kDraftModel)] =
+          ProfileDraftModel(backend, *models.draft, draft, {*models.target, target});
+    }
     ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kDraftModel)],
                      DraftModelProposer::Create(backend, *models.draft, draft.kv, pool, limits));
   }
@@ -116,7 +132,7 @@ RoutingRequest Drafting::Describe(const Sequence& sequence) const {
     const auto kind = static_cast<ProposerKind>(p);
     const bool allowed = description.requested ? description.requested_proposer == kind
                                                : request.proposer.value_or(kind) == kind;
-    description.available[p] = allowed && proposers_[p] != nullptr && proposers_[p]->CanPropose(sequence);
+    if (allowed && proposers_[p] != nullptr) description.offers[p] = proposers_[p]->Offer(sequence);
   }
   return description;
 }
@@ -134,7 +150,8 @@ void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<Penal
     requests_.push_back(Describe(*plan->items[i].sequence));
   }
   const int rows_left = scheduler.config().max_num_logit_rows - plan->num_logit_rows;
-  router_.Assign(requests_, plan->num_tokens, std::min(plan->token_budget_left, rows_left), &routes_);
+  router_.Assign(requests_, {plan->num_tokens, NumContext(*plan)},
+                 std::min(plan->token_budget_left, rows_left), &routes_);
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     routes_of_items_[decoding_[i]] = routes_[i];
     wanted_[decoding_[i]] = routes_[i].num_tokens;
@@ -154,21 +171,25 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
   for (std::size_t p = 0; p < proposers_.size(); ++p) {
     const auto kind = static_cast<ProposerKind>(p);
     wishes_.clear();
+    passes_.assign(kMaxDraftTokens, 0);
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
       const ScheduledSequence& item = plan.items[i];
       if (routes_of_items_[i].proposer != kind || item.num_draft_tokens == 0) continue;
+      const DraftOffer offer = proposers_[p]->Offer(*item.sequence).value_or(DraftOffer{});
       drafts[i].proposer = kind;
+      drafts[i].confidence = offer.confidence;
       wishes_.push_back({item.sequence, penalties[i], item.num_draft_tokens, &drafts[i]});
+      passes_[0] += std::max(1, offer.to_read);
     }
     if (wishes_.empty()) continue;
     const auto begin = std::chrono::steady_clock::now();
     proposers_[p]->Propose(wishes_);
-    int longest = 0;
-    for (const DraftRequest& wish : wishes_) {
-      longest = std::max(longest, static_cast<int>(wish.draft->tokens.size()));
-    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    router_.ObserveProposer(kind, static_cast<int>(wishes_.size()), longest, seconds);
+    for (const DraftRequest& wish : wishes_) {
+      for (std::size_t depth = 1; depth < wish.draft->tokens.size(); ++depth) ++passes_[depth];
+    }
+    passes_.erase(std::ranges::find(passes_, 0), passes_.end());
+    router_.ObserveProposer(kind, passes_, seconds);
   }
 }
 
@@ -180,11 +201,11 @@ void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts
     // What is taken unverified or leniently says nothing about how likely drafts are to stand.
     if (drafted == 0 || request.lenience < 1.0f) continue;
     const int accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;
-    router_.ObserveDraft(request.id, drafts[i].proposer, drafted, accepted);
+    router_.ObserveDraft(request.id, drafts[i].proposer, drafts[i].confidence, drafted, accepted);
   }
   if (decoding_.size() == outcome.plan.items.size()) {
-    router_.ObserveStep(outcome.batch.num_tokens(), pass_seconds, outcome.batch.num_logit_rows(),
-                        sample_seconds);
+    router_.ObserveStep({outcome.batch.num_tokens(), NumContext(outcome.plan)}, pass_seconds,
+                        outcome.batch.num_logit_rows(), sample_seconds);
   }
   for (const auto& proposer : proposers_) {
     if (proposer != nullptr) proposer->Observe(outcome);

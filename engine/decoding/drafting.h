@@ -57,6 +57,7 @@ class Drafting {
   std::vector<Route> routes_of_items_;  // of all
   std::vector<int> wanted_;
   std::vector<DraftRequest> wishes_;
+  std::vector<int> passes_;  // of the proposer that drafts: tokens of each
 };
 
 }  // namespace reprise

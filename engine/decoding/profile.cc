@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -12,30 +13,68 @@
 namespace reprise {
 namespace {
 
-constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64};
+// Dense where kernels go by stairs of a few rows.
+constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 64};
 // Rounds over all sizes, as many as fit; the shortest time of each size counts.
 constexpr int kRounds = 3;
 constexpr double kRoundsSeconds = 0.5;
 // A large model is measured once, at fewer sizes after that long, and no more after twice as long: what
 // larger passes cost is then guessed from smaller ones.
 constexpr double kFirstRoundSeconds = 1.0;
+constexpr int kProfiledContext = 512;
 
 double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// One sequence of consecutive tokens, each with logits: to the matmuls the same as that many sequences.
-CostCurve Profile(Backend& backend, const ProfiledModel& model,
-                  const std::function<void(const BatchView&)>& forward) {
-  const int most = std::min(
-      {kSizes[std::size(kSizes) - 1], model.max_tokens, model.max_rows, model.num_blocks * model.block_size});
-  std::vector<TokenId> token_ids(static_cast<std::size_t>(most), 0);
-  std::vector<int> ascending(static_cast<std::size_t>(most));
-  std::iota(ascending.begin(), ascending.end(), 0);
-  std::vector<BlockId> blocks(static_cast<std::size_t>((most + model.block_size - 1) / model.block_size));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  const int context_len[] = {0};
-  const int block_start[] = {0, static_cast<int>(blocks.size())};
+// One sequence of consecutive tokens: to the matmuls the same as that many sequences.
+class Tokens {
+ public:
+  Tokens(int most, int block_size)
+      : token_ids_(static_cast<std::size_t>(most), 0),
+        ascending_(static_cast<std::size_t>(most)),
+        blocks_(static_cast<std::size_t>((most + block_size - 1) / block_size)) {
+    std::iota(ascending_.begin(), ascending_.end(), 0);
+    std::iota(blocks_.begin(), blocks_.end(), 0);
+    block_start_[1] = static_cast<int>(blocks_.size());
+  }
+
+  // `size` tokens behind `context` others, the first `rows` of them with logits. Valid until the next call.
+  BatchView Take(int size, int rows, int context = 0) {
+    query_start_[1] = size;
+    context_len_[0] = context;
+    const auto n = static_cast<std::size_t>(size);
+    const std::span<const int> positions =
+        std::span(ascending_).subspan(static_cast<std::size_t>(context), n);
+    return {std::span(token_ids_).first(n),
+            positions,
+            positions,
+            query_start_,
+            context_len_,
+            block_start_,
+            blocks_,
+            std::span(ascending_).first(static_cast<std::size_t>(rows))};
+  }
+
+ private:
+  std::vector<TokenId> token_ids_;
+  std::vector<int> ascending_;
+  std::vector<BlockId> blocks_;
+  int query_start_[2] = {0, 0};
+  int context_len_[1] = {0};
+  int block_start_[2] = {0, 0};
+};
+
+int LongestSequence(const ProfiledModel& model) {
+  return std::min(model.max_positions, model.num_blocks * model.block_size);
+}
+
+// `forward` is timed, for batches with a row of logits for each `tokens_per_row` tokens; `before` is not.
+CostCurve Profile(Backend& backend, const ProfiledModel& model, int tokens_per_row,
+                  const std::function<void()>& before, const std::function<void(const BatchView&)>& forward) {
+  const int most = std::min({kSizes[std::size(kSizes) - 1], model.max_tokens, model.max_rows * tokens_per_row,
+                             LongestSequence(model)});
+  Tokens tokens(most, model.block_size);
   std::vector<CostCurve::Point> points;
   const auto start = std::chrono::steady_clock::now();
   for (int round = 0; round < kRounds && (round == 0 || SecondsSince(start) < kRoundsSeconds); ++round) {
@@ -50,12 +89,11 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
       } else if (points[at].size != size) {
         continue;
       }
+      const BatchView batch = tokens.Take(size, (size + tokens_per_row - 1) / tokens_per_row);
+      before();
+      if (!backend.Synchronize().ok()) return {};
       const auto begin = std::chrono::steady_clock::now();
-      const auto n = static_cast<std::size_t>(size);
-      const int query_start[] = {0, size};
-      const std::span<const int> positions = std::span(ascending).first(n);
-      forward({std::span(token_ids).first(n), positions, positions, query_start, context_len, block_start,
-               blocks, positions});
+      forward(batch);
       if (!backend.Synchronize().ok()) return {};  // the first real step reports it
       points[at].seconds = std::min(points[at].seconds, SecondsSince(begin));
       ++at;
@@ -64,14 +102,36 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model,
   return CostCurve(std::move(points));
 }
 
+// A pass of the target over one token.
+std::function<void()> PassOf(const ProfiledTarget& target) {
+  return [&target, tokens = std::make_shared<Tokens>(1, target.model.block_size)] {
+    target.decoder.Forward(tokens->Take(1, 1), target.model.kv);
+  };
+}
+
+double SecondsOf(Backend& backend, const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  if (!backend.Synchronize().ok()) return 0;  // the first real step reports it
+  return SecondsSince(begin);
+}
+
 }  // namespace
 
 CostCurve ProfileDecoder(Backend& backend, Decoder& decoder, const ProfiledModel& model) {
-  return Profile(backend, model, [&](const BatchView& batch) { decoder.Forward(batch, model.kv); });
+  return Profile(
+      backend, model, 1, [] {}, [&](const BatchView& batch) { decoder.Forward(batch, model.kv); });
 }
 
-CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model) {
-  return Profile(backend, model, [&](const BatchView& batch) {
+CostCurve ProfileDraftModel(Backend& backend, Decoder& draft, const ProfiledModel& model,
+                            const ProfiledTarget& target) {
+  return Profile(backend, model, 2, PassOf(target),
+                 [&](const BatchView& batch) { draft.Forward(batch, model.kv); });
+}
+
+CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model,
+                               const ProfiledTarget& target) {
+  return Profile(backend, model, 2, PassOf(target), [&](const BatchView& batch) {
     const MatrixView hidden = module.HiddenInput(batch.num_tokens());
     const std::vector<float> ones(static_cast<std::size_t>(hidden.columns), 1.0f);
     for (int row = 0; row < hidden.rows; ++row) {
@@ -79,6 +139,21 @@ CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const Pr
     }
     module.Forward(batch, model.kv);
   });
+}
+
+double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& model) {
+  const int context = std::min(kProfiledContext, LongestSequence(model) - 1);
+  if (context <= 0) return 0;
+  Tokens tokens(context + 1, model.block_size);
+  double least[2] = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  for (int round = 0; round < kRounds; ++round) {
+    for (const int length : {0, context}) {
+      double& seconds = least[length > 0];
+      seconds = std::min(seconds,
+                         SecondsOf(backend, [&] { decoder.Forward(tokens.Take(1, 1, length), model.kv); }));
+    }
+  }
+  return std::max(0.0, least[1] - least[0]) / context;
 }
 
 }  // namespace reprise

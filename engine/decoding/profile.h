@@ -13,13 +13,26 @@ struct ProfiledModel {
   std::span<const KvLayer> kv;
   int block_size = 0;
   int num_blocks = 0;
-  int max_tokens = 0;  // of one step
-  int max_rows = 0;    // of logits
+  int max_positions = 0;  // of a sequence
+  int max_tokens = 0;     // of one step
+  int max_rows = 0;       // of logits
 };
 
-// Seconds of a pass over 1, 2, 3, 4, 6, 8, ... tokens, a row of logits for each, at most 64. Writes to the
-// first few blocks of the cache, which nobody uses yet.
+// The model that a proposer drafts for.
+struct ProfiledTarget {
+  Decoder& decoder;
+  const ProfiledModel& model;
+};
+
+// Seconds of a pass over 1, 2, 3, ... tokens, at most 64: of the target, with a row of logits for each; of a
+// proposer, for every second one, and after a pass of the target, which leaves little of it in the
+// processor's caches. Writes to the first few blocks of the cache, which nobody uses yet.
 CostCurve ProfileDecoder(Backend& backend, Decoder& decoder, const ProfiledModel& model);
-CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model);
+CostCurve ProfileDraftModel(Backend& backend, Decoder& draft, const ProfiledModel& model,
+                            const ProfiledTarget& target);
+CostCurve ProfileRecycleModule(Backend& backend, RecycleModule& module, const ProfiledModel& model,
+                               const ProfiledTarget& target);
+// Seconds that one token of context adds to a pass over one token.
+double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& model);
 
 }  // namespace reprise

@@ -26,7 +26,7 @@ bool SameRun(std::span<const TokenId> tokens, int a, int b, int length) {
 
 }  // namespace
 
-int PromptLookupProposer::FindMatch(const Sequence& sequence) {
+std::optional<PromptLookupProposer::Match> PromptLookupProposer::FindMatch(const Sequence& sequence) {
   const std::span<const TokenId> tokens = sequence.tokens;
   const auto size = static_cast<int>(tokens.size());
   Index& index = indexes_[sequence.request->id];
@@ -40,21 +40,27 @@ int PromptLookupProposer::FindMatch(const Sequence& sequence) {
   for (int length = std::min(kLongest, size); length >= kShortest; --length) {
     const auto found = index.continuation.find(HashRun(tokens, size, length));
     if (found != index.continuation.end() && SameRun(tokens, found->second, size, length)) {
-      return found->second;
+      return Match{found->second, length};
     }
   }
-  return 0;
+  return std::nullopt;
+}
+
+std::optional<DraftOffer> PromptLookupProposer::Offer(const Sequence& sequence) {
+  const std::optional<Match> match = FindMatch(sequence);
+  if (!match) return std::nullopt;
+  return DraftOffer{0, match->length - kShortest};
 }
 
 void PromptLookupProposer::Propose(std::span<const DraftRequest> requests) {
   for (const DraftRequest& request : requests) {
     const std::vector<TokenId>& tokens = request.sequence->tokens;
-    int next = FindMatch(*request.sequence);
-    if (next == 0) continue;
+    const std::optional<Match> match = FindMatch(*request.sequence);
+    if (!match) continue;
     const bool keeps_distributions = RuleFor(*request.sequence->request) == VerificationRule::kRejection;
     Draft& draft = *request.draft;
     // A match may run into its own continuation: then the text repeats, and so does the draft.
-    for (int i = 0; i < request.num_tokens; ++i, ++next) {
+    for (int i = 0, next = match->next; i < request.num_tokens; ++i, ++next) {
       const auto at = static_cast<std::size_t>(next);
       const TokenId token = at < tokens.size() ? tokens[at] : draft.tokens[at - tokens.size()];
       if (keeps_distributions) draft.DistributionOfNext().AssignPoint(token);

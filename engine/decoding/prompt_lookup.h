@@ -12,7 +12,8 @@ namespace reprise {
 class PromptLookupProposer final : public Proposer {
  public:
   ProposerKind kind() const override { return ProposerKind::kPromptLookup; }
-  bool CanPropose(const Sequence& sequence) override { return FindMatch(sequence) > 0; }
+  // The longer the run that recurs, the surer.
+  std::optional<DraftOffer> Offer(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
   void Observe(const StepOutcome&) override {}
   void Forget(RequestId id) override { indexes_.erase(id); }
@@ -20,6 +21,7 @@ class PromptLookupProposer final : public Proposer {
  private:
   static constexpr int kLongest = 4;   // tokens that must recur, tried first
   static constexpr int kShortest = 2;  // and last
+  static_assert(kLongest - kShortest + 1 == kNumConfidences);
 
   // Where each run of tokens was last continued. Grows with its sequence.
   struct Index {
@@ -28,8 +30,13 @@ class PromptLookupProposer final : public Proposer {
     std::unordered_map<std::uint64_t, int> continuation;
   };
 
-  // Position of the token that followed the latest tokens before; 0 when they are new.
-  int FindMatch(const Sequence& sequence);
+  struct Match {
+    int next = 0;    // position of the token that followed
+    int length = 0;  // of the run that recurs
+  };
+
+  // Where the latest tokens occurred before.
+  std::optional<Match> FindMatch(const Sequence& sequence);
 
   std::unordered_map<RequestId, Index> indexes_;
 };

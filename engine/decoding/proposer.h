@@ -3,10 +3,12 @@
 // it.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "engine/decoding/distribution.h"
+#include "engine/decoding/offer.h"
 #include "engine/logits_processor.h"
 #include "kernels/batch_view.h"
 #include "models/decoder.h"
@@ -29,6 +31,7 @@ struct Draft {
   };
   KeptLogits kept;
   ProposerKind proposer = ProposerKind::kRecycle;
+  int confidence = 0;       // of the offer
   bool unverified = false;  // taken as they are: RecycleGPT's own alternation
 
   void Clear() {
@@ -65,8 +68,8 @@ class Proposer {
   virtual ~Proposer() = default;
 
   virtual ProposerKind kind() const = 0;
-  // Whether it would have anything to say now: false for a prompt look-up that finds nothing.
-  virtual bool CanPropose(const Sequence& sequence) = 0;
+  // What it would have to say now; nullopt: nothing, such as a prompt look-up that finds no match.
+  virtual std::optional<DraftOffer> Offer(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.
   virtual void Propose(std::span<const DraftRequest> requests) = 0;
   virtual void Observe(const StepOutcome& outcome) = 0;

@@ -91,29 +91,32 @@ int RecycleProposer::FirstSlot(State* state) const {
   return state->next_slot;
 }
 
-bool RecycleProposer::CanPropose(const Sequence& sequence) {
-  if (!MayRecycle(*sequence.request)) return false;
-  return FirstSlot(&StateOf(sequence)) < static_cast<int>(sequence.tokens.size());
+std::optional<DraftOffer> RecycleProposer::Offer(const Sequence& sequence) {
+  if (!MayRecycle(*sequence.request)) return std::nullopt;
+  const int slots = static_cast<int>(sequence.tokens.size()) - FirstSlot(&StateOf(sequence));
+  if (slots <= 0) return std::nullopt;
+  return DraftOffer{slots};
 }
 
-void RecycleProposer::Ingest(const Sequence& sequence, State* state, int end, const DraftRequest* request) {
+void RecycleProposer::Ingest(const DraftRequest& request) {
+  const Sequence& sequence = *request.sequence;
+  State* state = &StateOf(sequence);
+  const auto end = static_cast<int>(sequence.tokens.size());
   for (int slot = FirstSlot(state); slot < end;) {
     if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
-    const int length = std::min(end - slot, max_batch_tokens_ - batch_.num_tokens());
-    const bool last = slot + length == end;
     const int at = batch_.num_tokens();
-    batch_.Add(
-        sequence, slot,
-        std::span(sequence.tokens).subspan(static_cast<std::size_t>(slot), static_cast<std::size_t>(length)),
-        last && request != nullptr, state->first_block);
+    const int length = std::min(end - slot, max_batch_tokens_ - at);
+    const bool is_last = slot + length == end;
+    const std::span<const TokenId> tokens =
+        std::span(sequence.tokens).subspan(static_cast<std::size_t>(slot), static_cast<std::size_t>(length));
+    batch_.Add(sequence, slot, tokens, is_last, state->first_block);
     backend_.Upload(
         module_.HiddenInput(batch_.num_tokens()).row(at),
         state->hidden.data() + static_cast<std::ptrdiff_t>(slot - 1 - state->hidden_begin) * width_,
-        static_cast<std::size_t>(length) * static_cast<std::size_t>(width_) * sizeof(float));
-    if (last && request != nullptr) rows_.push_back(request);
+        tokens.size() * static_cast<std::size_t>(width_) * sizeof(float));
+    if (is_last) rows_.push_back(&request);
     slot += length;
   }
-  if (end <= state->next_slot) return;
   state->next_slot = end;
   const int used = end - 1 - state->hidden_begin;  // the state at end - 1 serves the slot after them
   state->hidden.erase(state->hidden.begin(),
@@ -129,9 +132,8 @@ void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
   batch_.Clear();
   draws_.Begin(requests);
   for (const DraftRequest& request : requests) {
-    const Sequence& sequence = *request.sequence;
-    request.draft->unverified = sequence.request->lenience <= 0.0f;
-    Ingest(sequence, &StateOf(sequence), static_cast<int>(sequence.tokens.size()), &request);
+    request.draft->unverified = request.sequence->request->lenience <= 0.0f;
+    Ingest(request);
   }
   RunBatch();
   while (!active_.empty()) {
@@ -176,7 +178,6 @@ void RecycleProposer::Observe(const StepOutcome& outcome) {
       backend_.ToHost(module_.config().hidden_kind == HiddenKind::kPostNorm ? outcome.output.hidden
                                                                             : outcome.output.residual);
   for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) KeepHidden(outcome, i, hidden);
-  RunBatch();
 }
 
 void RecycleProposer::KeepHidden(const StepOutcome& outcome, std::size_t item, ConstMatrixView hidden) {
@@ -201,15 +202,10 @@ void RecycleProposer::KeepHidden(const StepOutcome& outcome, std::size_t item, C
   state.hidden.insert(state.hidden.end(), first, first + static_cast<std::ptrdiff_t>(end - begin) * width_);
   // Twice as many before some go, so that few are moved.
   if (NumHidden(state) < 2 * num_kept_) return;
-  if (sequence.request->decoding == DecodingMethod::kRecycle) {
-    // It will be needed: nothing is lost. The slot of the last token may yet move to another block.
-    Ingest(sequence, &state, std::min(end, static_cast<int>(sequence.tokens.size())), nullptr);
-  } else {
-    const int excess = NumHidden(state) - num_kept_;
-    state.hidden.erase(state.hidden.begin(),
-                       state.hidden.begin() + static_cast<std::ptrdiff_t>(excess) * width_);
-    state.hidden_begin += excess;
-  }
+  const int excess = NumHidden(state) - num_kept_;
+  state.hidden.erase(state.hidden.begin(),
+                     state.hidden.begin() + static_cast<std::ptrdiff_t>(excess) * width_);
+  state.hidden_begin += excess;
 }
 
 }  // namespace reprise

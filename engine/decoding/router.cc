@@ -13,17 +13,24 @@ constexpr int kLastInterval = 256;
 constexpr std::size_t kFewStreams = 4;
 constexpr int kExploringDraft = 2;  // tokens
 constexpr double kOptimism = 0.9;   // acceptance that exploration hopes for
+// Of what drafts are expected to gain: what looks best among many estimates is likely an overestimate.
+constexpr double kCaution = 0.85;
 // What a sequence that is not drafting must expect to gain, for it to begin: switching on costs a catch-up.
 constexpr double kSwitchOnShare = 0.97;
-constexpr double kInitialAcceptance[kNumProposers] = {0.5, 0.5, 0.5};
+// A proposer that drafts in every step reads a token or two a step. What it has missed while it was off is an
+// investment, spread over so many steps.
+constexpr int kUsualRead = 2;
+constexpr int kRepaidWithin = 16;
 constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
+
+// Tokens that a sequence's first drafted token counts for in its proposer's pass.
+int CountedRead(int to_read) {
+  return std::clamp(to_read, 1, kUsualRead) + std::max(to_read - kUsualRead, 0) / kRepaidWithin;
+}
 
 }  // namespace
 
-Router::Router(StepCosts costs)
-    : costs_(std::move(costs)),
-      priors_{AcceptancePrior(kInitialAcceptance[0]), AcceptancePrior(kInitialAcceptance[1]),
-              AcceptancePrior(kInitialAcceptance[2])} {}
+Router::Router(StepCosts costs) : costs_(std::move(costs)) {}
 
 Router::Record& Router::RecordOf(RequestId id) {
   const auto [it, is_new] = records_.try_emplace(id);
@@ -31,26 +38,31 @@ Router::Record& Router::RecordOf(RequestId id) {
   return it->second;
 }
 
-double Router::Estimate(const Record& record, ProposerKind proposer, int position) const {
-  return record.acceptance[IndexOf(proposer)].Estimate(priors_[IndexOf(proposer)], position);
+double Router::Estimate(const Record& record, ProposerKind proposer, int confidence, int position) const {
+  const std::size_t p = IndexOf(proposer);
+  return record.acceptance[p].Estimate(priors_[p][static_cast<std::size_t>(confidence)], confidence,
+                                       position);
 }
 
-bool Router::ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const {
-  // By what each would do for this sequence alone; how costs are shared is left to Allocate.
+bool Router::ChooseProposer(const RoutingRequest& request, int num_sequences, const StepSize& step,
+                            Candidate* out) const {
   double best = 0;
   for (int p = 0; p < kNumProposers; ++p) {
     const auto proposer = static_cast<ProposerKind>(p);
-    if (!request.available[IndexOf(proposer)]) continue;
-    double survival = 1, tokens = 1;
+    const std::optional<DraftOffer>& offer = request.offers[IndexOf(proposer)];
+    if (!offer) continue;
+    const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
+    double survival = 1, tokens = num_sequences;
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
-      survival *= Estimate(*record, proposer, k - 1);
+      survival *= Estimate(*out->record, proposer, offer->confidence, k - 1);
       tokens += survival;
-      const double seconds =
-          costs_.step.At(1 + k) + (1 + k) * costs_.row_seconds + k * costs_.proposer[IndexOf(proposer)].At(1);
+      const double seconds = costs_.Pass(step, k, num_sequences + k) + curve.At(CountedRead(offer->to_read)) +
+                             (k - 1) * curve.At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
       out->proposer = proposer;
+      out->offer = *offer;
     }
   }
   return best > 0;
@@ -61,32 +73,34 @@ namespace {
 // The cost and the worth of a step as drafted tokens are added to it.
 class StepEstimate {
  public:
-  StepEstimate(const StepCosts& costs, int num_sequences, int num_tokens, double expected_tokens)
-      : costs_(costs), rows_(num_sequences), num_tokens_(num_tokens), expected_tokens_(expected_tokens) {}
+  StepEstimate(const StepCosts& costs, int num_sequences, const StepSize& size)
+      : costs_(costs), num_sequences_(num_sequences), size_(size), expected_tokens_(num_sequences) {}
 
   // One more drafted token of that proposer, the `depth`-th of its sequence, expected to give `gain` tokens.
-  void Add(ProposerKind proposer, int depth, double gain) {
-    // Sequences draft side by side: the first that drafts to a depth pays for a drafting step.
+  // The proposer has `to_read` tokens of the sequence to read before the first one.
+  void Add(ProposerKind proposer, int depth, int to_read, double gain) {
+    // Sequences draft side by side: a pass of the proposer for each depth.
     const CostCurve& curve = costs_.proposer[IndexOf(proposer)];
-    int& count = depth_count_[IndexOf(proposer)][static_cast<std::size_t>(depth)];
-    drafting_seconds_ += curve.At(count + 1) - (count > 0 ? curve.At(count) : 0.0);
-    ++count;
-    ++rows_;
-    ++num_tokens_;
+    int& size = pass_size_[IndexOf(proposer)][static_cast<std::size_t>(depth)];
+    const int before = size;
+    size += depth == 0 ? CountedRead(to_read) : 1;
+    drafting_seconds_ += curve.At(size) - (before > 0 ? curve.At(before) : 0.0);
+    ++num_drafts_;
     expected_tokens_ += gain;
   }
   double TokensPerSecond() const {
-    const double seconds = costs_.step.At(num_tokens_) + rows_ * costs_.row_seconds + drafting_seconds_;
+    const double seconds = costs_.Pass(size_, num_drafts_, num_sequences_ + num_drafts_) + drafting_seconds_;
     return expected_tokens_ / std::max(seconds, 1e-9);
   }
 
  private:
   const StepCosts& costs_;
-  int rows_;
-  int num_tokens_;
+  int num_sequences_;
+  StepSize size_;
+  int num_drafts_ = 0;
   double expected_tokens_;
   double drafting_seconds_ = 0;
-  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> depth_count_ = {};
+  std::array<std::array<int, kMaxDraftTokens>, kNumProposers> pass_size_ = {};  // tokens, by depth
 };
 
 struct NextToken {
@@ -97,18 +111,18 @@ struct NextToken {
 
 }  // namespace
 
-double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
-                        double expected_tokens) const {
+double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, const StepSize& size,
+                        int max_drafts) const {
   const auto gain = [&](const Candidate& c) {
-    const double own = c.survival * Estimate(*c.record, c.proposer, c.num_tokens);
-    return c.record->drafting ? own : own * kSwitchOnShare;
+    const double own = c.survival * Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
+    return kCaution * (c.record->drafting ? own : own * kSwitchOnShare);
   };
   std::priority_queue<NextToken> queue;
   for (std::size_t i = 0; i < candidates->size(); ++i) {
     const Candidate& c = (*candidates)[i];
     if (c.routing->max_tokens > 0) queue.push({gain(c), i});
   }
-  StepEstimate step(costs_, num_sequences, num_tokens, expected_tokens);
+  StepEstimate step(costs_, num_sequences, size);
   double best = step.TokensPerSecond();
   std::vector<std::size_t> path;  // candidates, in the order in which their tokens were added
   std::size_t best_length = 0;
@@ -116,8 +130,8 @@ double Router::Allocate(std::vector<Candidate>* candidates, int num_sequences, i
     const NextToken next = queue.top();
     queue.pop();
     Candidate& c = (*candidates)[next.candidate];
-    step.Add(c.proposer, c.num_tokens, next.gain);
-    c.survival *= Estimate(*c.record, c.proposer, c.num_tokens);
+    step.Add(c.proposer, c.num_tokens, c.offer.to_read, next.gain);
+    c.survival *= Estimate(*c.record, c.proposer, c.offer.confidence, c.num_tokens);
     ++c.num_tokens;
     path.push_back(next.candidate);
     const double rate = step.TokensPerSecond();
@@ -137,7 +151,7 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   Route route{request.requested_proposer, std::min(request.max_tokens, budget), RouteReason::kRequested};
   if (!request.requested_proposer) {
     route.num_tokens = 0;
-  } else if (!request.available[IndexOf(*request.requested_proposer)]) {
+  } else if (!request.offers[IndexOf(*request.requested_proposer)]) {
     route = {std::nullopt, 0, request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
   } else if (route.num_tokens <= 0) {
     route = {std::nullopt, 0, RouteReason::kNoBudget};
@@ -145,8 +159,10 @@ Route Router::RouteRequested(const RoutingRequest& request, int budget) {
   return route;
 }
 
-void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+void Router::Assign(std::span<const RoutingRequest> requests, const StepSize& planned, int max_drafts,
                     std::vector<Route>* routes) {
+  StepSize step = planned;
+  const auto num_sequences = static_cast<int>(requests.size());
   routes->assign(requests.size(), Route{});
   candidates_.clear();
   int budget = max_drafts;
@@ -156,20 +172,19 @@ void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, in
     if (request.requested) {
       route = RouteRequested(request, budget);
       budget -= route.num_tokens;
-      num_tokens += route.num_tokens;
+      step.num_tokens += route.num_tokens;
       continue;
     }
     Record& record = RecordOf(request.id);
     Candidate candidate{i, &request, &record};
-    if (ChooseProposer(request, &record, &candidate)) {
+    if (ChooseProposer(request, num_sequences, step, &candidate)) {
       candidates_.push_back(candidate);
     } else {
       route.reason = request.max_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget;
     }
   }
   if (candidates_.empty()) return;
-  const auto num_sequences = static_cast<int>(requests.size());
-  Allocate(&candidates_, num_sequences, num_tokens, budget, num_sequences);
+  Allocate(&candidates_, num_sequences, step, budget);
   for (const Candidate& c : candidates_) {
     Route& route = (*routes)[c.request];
     budget -= c.num_tokens;
@@ -179,19 +194,19 @@ void Router::Assign(std::span<const RoutingRequest> requests, int num_tokens, in
       route.reason = RouteReason::kNoBudget;
     }
   }
-  Explore(requests, num_tokens, &budget, routes);
+  Explore(requests, step, &budget, routes);
   for (const Candidate& c : candidates_) c.record->drafting = (*routes)[c.request].proposer.has_value();
-  if (steps_++ % kGoodputInterval == 0) EstimateGoodput(requests, num_tokens, max_drafts);
+  if (steps_++ % kGoodputInterval == 0) EstimateGoodput(requests, step, max_drafts);
 }
 
-bool Router::WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const {
-  const double plain = costs_.step.At(num_tokens) + num_sequences * costs_.row_seconds;
-  const double drafted = costs_.step.At(num_tokens + num_sequences) + 2 * num_sequences * costs_.row_seconds +
+bool Router::WorthExploring(ProposerKind proposer, int num_sequences, const StepSize& step) const {
+  const double plain = costs_.Pass(step, 0, num_sequences);
+  const double drafted = costs_.Pass(step, num_sequences, 2 * num_sequences) +
                          costs_.proposer[IndexOf(proposer)].At(num_sequences);
   return (1 + kOptimism) * plain > drafted;
 }
 
-void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+void Router::Explore(std::span<const RoutingRequest> requests, const StepSize& step, int* budget,
                      std::vector<Route>* routes) {
   int explorers = 1;
   if (exploration_pause_ > 0) --exploration_pause_;
@@ -210,10 +225,10 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
         }
         continue;
       }
-      if (!request.available[at]) continue;
+      if (!request.offers[at]) continue;
       if (record.burst_left[at] == 0) {
         if (++record.steps_off[at] < record.interval[at]) continue;
-        if (!WorthExploring(proposer, static_cast<int>(requests.size()), num_tokens)) {
+        if (!WorthExploring(proposer, static_cast<int>(requests.size()), step)) {
           // Costs may be wrong too, measured on a busy machine: few streams look, now and then, all the same.
           const bool patient = record.interval[at] == kLastInterval;
           record.interval[at] = std::min(2 * record.interval[at], kLastInterval);
@@ -239,10 +254,10 @@ void Router::Explore(std::span<const RoutingRequest> requests, int num_tokens, i
   }
 }
 
-void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts) {
+void Router::EstimateGoodput(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts) {
   const auto sequences = static_cast<int>(requests.size());
   goodput_[static_cast<std::size_t>(DecodingMethod::kPlain)] =
-      sequences / std::max(costs_.step.At(num_tokens) + sequences * costs_.row_seconds, 1e-9);
+      sequences / std::max(costs_.Pass(step, 0, sequences), 1e-9);
   for (const DecodingMethod method : {DecodingMethod::kRecycle, DecodingMethod::kSpeculative}) {
     double best = 0;
     for (int p = 0; p < kNumProposers; ++p) {
@@ -250,29 +265,36 @@ void Router::EstimateGoodput(std::span<const RoutingRequest> requests, int num_t
       if (MethodOf(proposer) != method) continue;
       std::vector<Candidate> candidates;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (requests[i].requested || !requests[i].available[IndexOf(proposer)]) continue;
-        candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer});
+        const std::optional<DraftOffer>& offer = requests[i].offers[IndexOf(proposer)];
+        if (requests[i].requested || !offer) continue;
+        candidates.push_back({i, &requests[i], &RecordOf(requests[i].id), proposer, *offer});
       }
       if (candidates.empty()) continue;
-      best = std::max(best, Allocate(&candidates, sequences, num_tokens, max_drafts, sequences));
+      best = std::max(best, Allocate(&candidates, sequences, step, max_drafts));
     }
     if (best > 0) goodput_[static_cast<std::size_t>(method)] = best;
   }
 }
 
-void Router::ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted) {
+void Router::ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted) {
   if (drafted == 0) return;
-  priors_[IndexOf(proposer)].Observe(drafted, accepted);
-  RecordOf(id).acceptance[IndexOf(proposer)].Observe(drafted, accepted);
+  const std::size_t p = IndexOf(proposer);
+  AcceptancePrior& prior = priors_[p][static_cast<std::size_t>(confidence)];
+  RecordOf(id).acceptance[p].Observe(prior, confidence, drafted, accepted);
+  prior.Observe(drafted, accepted);
 }
 
-void Router::ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds) {
-  costs_.step.Observe(num_tokens, pass_seconds);
+void Router::ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds) {
+  costs_.step.Observe(step.num_tokens, pass_seconds - costs_.context_seconds * step.num_context);
   if (num_rows > 0) costs_.row_seconds += 0.05 * (sample_seconds / num_rows - costs_.row_seconds);
 }
 
-void Router::ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds) {
-  if (steps > 0) costs_.proposer[IndexOf(proposer)].Observe(sequences, seconds / steps);
+void Router::ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds) {
+  CostCurve& curve = costs_.proposer[IndexOf(proposer)];
+  double expected = 0;
+  for (const int size : passes) expected += curve.At(size);
+  if (expected <= 0) return;
+  for (const int size : passes) curve.Observe(size, curve.At(size) * seconds / expected);
 }
 
 }  // namespace reprise

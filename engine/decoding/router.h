@@ -11,23 +11,37 @@
 
 #include "engine/decoding/acceptance.h"
 #include "engine/decoding/cost_curve.h"
+#include "engine/decoding/offer.h"
 #include "engine/route.h"
 #include "scheduler/request.h"
 
 namespace reprise {
 
+// What a pass of the target computes.
+struct StepSize {
+  int num_tokens = 0;
+  int num_context = 0;  // tokens before them, over all sequences
+};
+
 // What a step and its parts cost, in seconds.
 struct StepCosts {
-  CostCurve step;                                 // the target's pass, by tokens
-  std::array<CostCurve, kNumProposers> proposer;  // one drafted token, by sequences
+  CostCurve step;                                 // the target's pass, by tokens, but for
+  double context_seconds = 0;                     // attention to one token of context
+  std::array<CostCurve, kNumProposers> proposer;  // a proposer's pass, by tokens it reads
   double row_seconds = 0;                         // sampling and verifying one row of logits
+
+  // The target's pass with `drafts` more tokens, and what follows it for `rows` rows.
+  double Pass(const StepSize& size, int drafts, int rows) const {
+    return step.At(size.num_tokens + drafts) + context_seconds * size.num_context + rows * row_seconds;
+  }
 };
 
 // One sequence that gets its next token in this step.
 struct RoutingRequest {
   RequestId id = 0;
-  std::array<bool, kNumProposers> available = {};  // loaded, allowed, and with something to say
-  int max_tokens = 0;                              // longest draft that makes sense now
+  // By proposer; nullopt when it is not loaded, not allowed, or has nothing to say.
+  std::array<std::optional<DraftOffer>, kNumProposers> offers = {};
+  int max_tokens = 0;      // longest draft that makes sense now
   bool requested = false;  // the method is not auto: `requested_proposer` drafts max_tokens
   std::optional<ProposerKind> requested_proposer;  // unset: plain
 };
@@ -36,17 +50,17 @@ class Router {
  public:
   explicit Router(StepCosts costs);
 
-  // One route per request. `num_tokens` the step computes anyhow; at most `max_drafts` more fit.
-  void Assign(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts,
+  // One route per request. The step computes `step` anyhow; at most `max_drafts` tokens more fit.
+  void Assign(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts,
               std::vector<Route>* routes);
 
   // After verification. Also drafts that were requested teach.
-  void ObserveDraft(RequestId id, ProposerKind proposer, int drafted, int accepted);
-  // The target's pass over `num_tokens` tokens, all of them of sequences that got their next token, and then
-  // the sampling of `num_rows` rows.
-  void ObserveStep(int num_tokens, double pass_seconds, int num_rows, double sample_seconds);
-  // `steps` drafting steps of about `sequences` sequences each.
-  void ObserveProposer(ProposerKind proposer, int sequences, int steps, double seconds);
+  void ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted);
+  // The target's pass, all of it for sequences that got their next token, and then the sampling of `num_rows`
+  // rows.
+  void ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds);
+  // A proposer's passes of one step, each over so many tokens; of all of them together.
+  void ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds);
   void Forget(RequestId id) { records_.erase(id); }
 
   const StepCosts& costs() const { return costs_; }
@@ -67,25 +81,28 @@ class Router {
     const RoutingRequest* routing = nullptr;
     Record* record = nullptr;
     ProposerKind proposer = ProposerKind::kRecycle;
+    DraftOffer offer = {};
     int num_tokens = 0;
     double survival = 1;  // probability that all of them stand
   };
 
   Record& RecordOf(RequestId id);
-  double Estimate(const Record& record, ProposerKind proposer, int position) const;
-  // The best proposer for a sequence by itself; false when none is available.
-  bool ChooseProposer(const RoutingRequest& request, Record* record, Candidate* out) const;
+  // Probability that the token at `position` of a draft stands, given that those before it do.
+  double Estimate(const Record& record, ProposerKind proposer, int confidence, int position) const;
+  // The best proposer for a sequence while no other drafts; false when none is available.
+  bool ChooseProposer(const RoutingRequest& request, int num_sequences, const StepSize& step,
+                      Candidate* out) const;
   // Lengthens drafts greedily; leaves in `candidates` the lengths that gave the most tokens per second.
-  double Allocate(std::vector<Candidate>* candidates, int num_sequences, int num_tokens, int max_drafts,
-                  double extra_seconds) const;
+  double Allocate(std::vector<Candidate>* candidates, int num_sequences, const StepSize& step,
+                  int max_drafts) const;
   static Route RouteRequested(const RoutingRequest& request, int budget);
-  void Explore(std::span<const RoutingRequest> requests, int num_tokens, int* budget,
+  void Explore(std::span<const RoutingRequest> requests, const StepSize& step, int* budget,
                std::vector<Route>* routes);
-  bool WorthExploring(ProposerKind proposer, int num_sequences, int num_tokens) const;
-  void EstimateGoodput(std::span<const RoutingRequest> requests, int num_tokens, int max_drafts);
+  bool WorthExploring(ProposerKind proposer, int num_sequences, const StepSize& step) const;
+  void EstimateGoodput(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts);
 
   StepCosts costs_;
-  std::array<AcceptancePrior, kNumProposers> priors_;
+  std::array<std::array<AcceptancePrior, kNumConfidences>, kNumProposers> priors_;
   std::unordered_map<RequestId, Record> records_;
   std::array<double, kNumMethods> goodput_ = {};  // by DecodingMethod
   int steps_ = 0;

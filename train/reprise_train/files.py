@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there. Without PyTorch but for tensors: `prompts` and `generate` need none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from reprise_train.errors import TrainError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SIDE_FILES = (
     "tokenizer.json",
@@ -55,6 +55,8 @@ def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise TrainError(f"cannot write beside {folder}: {error.strerror}") from None
+    from safetensors import SafetensorError
+
     try:
         write(partial)
         partial.chmod(0o755)
@@ -82,6 +84,9 @@ def read_json(path: Path) -> dict:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """A safetensors file. Raises TrainError when it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, ValueError, SafetensorError) as error:

@@ -60,7 +60,7 @@ TEST_CASE("cuda: the KV cache takes what is left of the GPU's share") {
   CHECK_THAT(status.message(), Catch::Contains("in use") && Catch::Contains("--gpu-memory-utilization"));
 }
 
-TEST_CASE("cuda: a fault of the device ends every stream and the engine says so") {
+TEST_CASE("E9: a fault of the device ends every stream and the engine says so") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   const auto decoder = LoadOn(*backend);
   REQUIRE(decoder.ok());

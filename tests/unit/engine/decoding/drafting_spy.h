@@ -22,9 +22,10 @@ class DraftingSpy final : public Proposer {
   explicit DraftingSpy(std::unique_ptr<Proposer> inner) : inner_(std::move(inner)) {}
 
   ProposerKind kind() const override { return inner_->kind(); }
-  bool CanPropose(const Sequence& sequence) override {
+  std::optional<DraftOffer> Offer(const Sequence& sequence) override {
     const int generated = sequence.num_generated();
-    return (generated < pause_begin || generated >= pause_end) && inner_->CanPropose(sequence);
+    if (generated >= pause_begin && generated < pause_end) return std::nullopt;
+    return inner_->Offer(sequence);
   }
   void Propose(std::span<const DraftRequest> requests) override {
     inner_->Propose(requests);

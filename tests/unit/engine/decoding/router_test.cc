@@ -23,27 +23,29 @@ class Script {
     for (int i = 0; i < requests; ++i) {
       RoutingRequest request;
       request.id = static_cast<RequestId>(i + 1);
-      request.available = {true, false, false};
+      request.offers = {DraftOffer{1}, std::nullopt, std::nullopt};
       request.max_tokens = 8;
       requests_.push_back(request);
     }
   }
 
   std::array<double, kNumProposers> acceptance = {0.5, 0.5, 0.5};
+  std::array<double, kNumConfidences> certainty = {1, 1, 1};  // factors
   std::vector<RoutingRequest>& requests() { return requests_; }
   const Router& router() const { return router_; }
 
   // One step; returns the routes.
   const std::vector<Route>& Step(int max_drafts = 64) {
-    router_.Assign(requests_, static_cast<int>(requests_.size()), max_drafts, &routes_);
+    router_.Assign(requests_, {static_cast<int>(requests_.size()), 0}, max_drafts, &routes_);
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       if (!routes_[i].proposer) continue;
+      const std::size_t proposer = IndexOf(*routes_[i].proposer);
+      const int confidence = requests_[i].offers[proposer]->confidence;
+      const double stands = acceptance[proposer] * certainty[static_cast<std::size_t>(confidence)];
       int accepted = 0;
-      while (accepted < routes_[i].num_tokens &&
-             uniform_(random_) < acceptance[static_cast<std::size_t>(*routes_[i].proposer)]) {
-        ++accepted;
-      }
-      router_.ObserveDraft(requests_[i].id, *routes_[i].proposer, routes_[i].num_tokens, accepted);
+      while (accepted < routes_[i].num_tokens && uniform_(random_) < stands) ++accepted;
+      router_.ObserveDraft(requests_[i].id, *routes_[i].proposer, confidence, routes_[i].num_tokens,
+                           accepted);
     }
     return routes_;
   }
@@ -114,12 +116,43 @@ TEST_CASE("D6: drafts grow with acceptance, and shrink as the batch fills the ma
 
 TEST_CASE("D6: the better proposer is found and kept", "[decoding]") {
   Script script(1);
-  script.requests()[0].available = {true, true, false};
+  script.requests()[0].offers = {DraftOffer{1}, DraftOffer{1}, std::nullopt};
   script.acceptance = {0.35, 0.85, 0};
   script.Run(150);
   int better = 0;
   for (int i = 0; i < 100; ++i) better += script.Step()[0].proposer == ProposerKind::kDraftModel;
   CHECK(better >= 80);
+}
+
+TEST_CASE("D6: a proposer is used where it is sure, and left where it is not", "[decoding]") {
+  Script script(1);
+  script.acceptance = {0, 0, 0.9};
+  script.certainty = {0.02, 1, 1};
+  std::array<int, kNumConfidences> drafted = {};
+  for (int i = 0; i < 400; ++i) {
+    const int confidence = i % 2 == 0 ? 0 : 2;
+    script.requests()[0].offers = {std::nullopt, std::nullopt, DraftOffer{0, confidence}};
+    const Route& route = script.Step()[0];
+    if (i >= 200)
+      drafted[static_cast<std::size_t>(confidence)] +=
+          route.reason == RouteReason::kGoodput && route.proposer;
+  }
+  CHECK(drafted[0] <= 10);
+  CHECK(drafted[2] >= 95);
+}
+
+TEST_CASE("D6: what a proposer must read first weighs against it", "[decoding]") {
+  const auto first_draft = [](int to_read) {
+    Script script(1);
+    script.acceptance[0] = 0.6;
+    script.requests()[0].offers[0] = DraftOffer{to_read};
+    for (int i = 0; i < 15; ++i) {  // before the first burst
+      if (script.Step()[0].proposer) return i;
+    }
+    return 15;
+  };
+  CHECK(first_draft(2) == 0);
+  CHECK(first_draft(5000) == 15);
 }
 
 TEST_CASE("D6: budgets and requested methods are respected", "[decoding]") {
