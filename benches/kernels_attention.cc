@@ -1,8 +1,9 @@
 // Speed of attention over the paged cache on SmolLM2-135M's heads (9 over 3 of 64, 30 layers): decode of one
-// and of several sequences at various contexts, and prefill. A row tells the time of all layers, the rate at
-// which keys and values were read, and its share of a plain reader over the same cache, interleaved.
+// and of several sequences at various contexts, and prefill, with keys and values in each type. A row tells
+// the time of all layers, the rate at which keys and values were read, and the time as a multiple of a plain
+// reader's over the same cache, interleaved: the cost of attention in units of reading the cache once.
 //
-//   bench_attention [--isa NAME] [--threads N] [--json]
+//   bench_attention [--isa NAME] [--threads N] [--kv-cache-dtype bf16|f32|int8] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -69,10 +70,10 @@ struct Cache {
   Cache(Backend* backend, const KvGeometry& geometry)
       : layer_bytes(geometry.block_bytes() * geometry.num_blocks),
         memory(std::move(*backend->Allocate(2 * kLayers * layer_bytes))) {
-    // bfloat16 numbers of ordinary size.
-    auto* element = static_cast<std::uint16_t*>(memory->data());
+    // Numbers of ordinary size in every type, the scales of int8 included: halves of a float are alike.
+    auto* half = static_cast<std::uint16_t*>(memory->data());
     for (std::size_t i = 0; i < kLayers * layer_bytes; ++i)
-      element[i] = static_cast<std::uint16_t>(0x3c00 + i * 7 % 512);
+      half[i] = static_cast<std::uint16_t>(0x3c00 + i / 2 * 7 % 512);
   }
   KvLayer Layer(const KvGeometry& geometry, int layer) const {
     auto* base = static_cast<std::byte*>(memory->data()) + 2 * layer_bytes * layer;
@@ -104,10 +105,15 @@ double ReadAll(Backend* backend, const Cache& cache) {
   return 1e3 * (Now() - begin);
 }
 
-void Measure(Backend* backend, const Case& shape, bool json) {
+constexpr struct {
+  KvType type;
+  const char* name;
+} kTypes[] = {{KvType::kBF16, "bf16"}, {KvType::kInt8, "int8"}, {KvType::kF32, "f32"}};
+
+void Measure(Backend* backend, const Case& shape, KvType type, const char* type_name, bool json) {
   const StepArrays step(shape);
   const BatchView batch = step.View();
-  const KvGeometry geometry{step.blocks_each * shape.sequences, kBlock, kKvHeads, kHeadDim, KvType::kBF16};
+  const KvGeometry geometry{step.blocks_each * shape.sequences, kBlock, kKvHeads, kHeadDim, type};
   const Cache cache(backend, geometry);
   const int rows = batch.num_tokens();
   const int width = kHeads * kHeadDim;
@@ -139,24 +145,26 @@ void Measure(Backend* backend, const Case& shape, bool json) {
   const double gflops = 4.0 * kLayers * width * seen / best / 1e6;
   if (json) {
     std::printf(
-        "{\"bench\":\"attention\",\"sequences\":%d,\"context\":%d,\"tokens\":%d,\"backend\":\"%s\","
-        "\"threads\":%d,"
-        "\"ms_best\":%.4f,\"reader_ms_best\":%.4f,\"gb_per_s\":%.2f,\"reader_share_best\":%.3f,"
+        "{\"bench\":\"attention\",\"kv\":\"%s\",\"sequences\":%d,\"context\":%d,\"tokens\":%d,"
+        "\"backend\":\"%s\",\"threads\":%d,"
+        "\"ms_best\":%.4f,\"reader_ms_best\":%.4f,\"gb_per_s\":%.2f,\"times_reading\":%.3f,"
         "\"gflop_per_s\":%.1f,%s}\n",
-        shape.sequences, shape.context, shape.tokens, std::string(backend->name()).c_str(),
-        backend->num_threads(), best, reader, bytes / best / 1e6, reader / best, gflops,
+        type_name, shape.sequences, shape.context, shape.tokens, std::string(backend->name()).c_str(),
+        backend->num_threads(), best, reader, bytes / best / 1e6, best / reader, gflops,
         bench::MachineJson().c_str());
   } else {
     std::printf(
-        "sequences %d, context %4d, tokens %3d: %8.3f ms  %6.1f GB/s  share of reader %3.0f %%  %5.0f "
+        "%-4s sequences %d, context %4d, tokens %3d: %8.3f ms  %6.1f GB/s  %5.2f times reading  %5.0f "
         "GFLOP/s\n",
-        shape.sequences, shape.context, shape.tokens, best, bytes / best / 1e6, 100 * reader / best, gflops);
+        type_name, shape.sequences, shape.context, shape.tokens, best, bytes / best / 1e6, best / reader,
+        gflops);
   }
 }
 
 int Main(int argc, char** argv) {
   CpuBackendOptions options;
   bool json = false;
+  std::string only;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     if (flag == "--json") {
@@ -165,8 +173,12 @@ int Main(int argc, char** argv) {
       options.isa = argv[++i];
     } else if (flag == "--threads" && i + 1 < argc) {
       options.num_threads = std::atoi(argv[++i]);
+    } else if (flag == "--kv-cache-dtype" && i + 1 < argc) {
+      only = argv[++i];
     } else {
-      std::fprintf(stderr, "usage: bench_attention [--isa NAME] [--threads N] [--json]\n");
+      std::fprintf(stderr,
+                   "usage: bench_attention [--isa NAME] [--threads N] [--kv-cache-dtype bf16|f32|int8] "
+                   "[--json]\n");
       return 2;
     }
   }
@@ -175,7 +187,10 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", backend.status().ToString().c_str());
     return 1;
   }
-  for (const Case& shape : kCases) Measure(backend->get(), shape, json);
+  for (const auto& [type, name] : kTypes) {
+    if (!only.empty() && only != name) continue;
+    for (const Case& shape : kCases) Measure(backend->get(), shape, type, name, json);
+  }
   return 0;
 }
 

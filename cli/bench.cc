@@ -6,6 +6,7 @@
 #include <random>
 
 #include "cli/bandwidth.h"
+#include "cli/bench_profile.h"
 #include "cli/bench_run.h"
 #include "cli/chat_prompt.h"
 #include "cli/command.h"
@@ -26,6 +27,7 @@ struct BenchFlags {
   double temperature = 0;
   int repeats = 3;
   std::string concurrency = "1,2,4,8";
+  bool profile = false;
   bool json = false;
 
   void Declare(Flags* flags);
@@ -43,6 +45,10 @@ void BenchFlags::Declare(Flags* flags) {
   flags->Real("temperature", "Sampling temperature, unseeded; 0 is greedy", &temperature, 0, 2);
   flags->Text("concurrency", "LIST", "Streams at a time, e.g. 1,2,4,8", &concurrency);
   flags->Integer("repeats", "Runs of each; the best is printed", &repeats, 1, 1000);
+  flags->Switch("profile",
+                "Print what each operation of a step took, its rates, and the share of what memory or "
+                "registers allow, measured at start; on the CPU",
+                &profile);
   flags->Switch("json", "One JSON object a row", &json);
   engine.Declare(flags);
 }
@@ -50,6 +56,7 @@ void BenchFlags::Declare(Flags* flags) {
 struct Row {
   int concurrency = 0;
   RunFigures run;
+  StepTimer::Part prefill, decode;
   double prefill_tokens_per_second = 0;
   double decode_tokens_per_second = 0;  // all streams together, in the steps that only decode
   double ms_per_step = 0;
@@ -151,10 +158,10 @@ Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model,
   row.concurrency = concurrency;
   ASSIGN_OR_RETURN(row.run,
                    RunRequests(engine, timer, MakeRequests(flags, engine, source, concurrency), concurrency));
-  if (timer.prefill().steps > 0) {
-    row.prefill_tokens_per_second = timer.prefill().tokens / timer.prefill().seconds;
-  }
-  const StepTimer::Part& decode = timer.decode();
+  row.prefill = timer.prefill();
+  row.decode = timer.decode();
+  if (row.prefill.steps > 0) row.prefill_tokens_per_second = row.prefill.tokens / row.prefill.seconds;
+  const StepTimer::Part& decode = row.decode;
   if (decode.steps > 0) {
     row.ms_per_step = 1e3 * decode.seconds / decode.steps;
     row.decode_tokens_per_second = decode.tokens / decode.seconds;
@@ -192,6 +199,20 @@ void PrintRow(const Row& row) {
               row.bandwidth / 1e9, 100 * row.share());
 }
 
+// Where the time of the run went, its steps with prompt tokens apart from those without.
+void PrintProfile(const Row& row, const BenchFlags& flags, const Roofline& roofline) {
+  const auto print = [&](const std::string& kind, const StepTimer::Part& part) {
+    if (part.steps == 0) return;
+    const std::string title = kind + ", concurrency " + std::to_string(row.concurrency);
+    const std::string text = flags.json ? ProfileJson(title, part.ops, part.steps, part.seconds, roofline)
+                                        : ProfileTable(title, part.ops, part.steps, part.seconds, roofline);
+    std::fputs(text.c_str(), stdout);
+  };
+  print("steps with prompts", row.prefill);
+  print("decoding", row.decode);
+  if (!flags.json) std::printf("\n");
+}
+
 void PrintHeader(const BenchFlags& flags, const EngineInfo& info, const LoadedModel& loaded) {
   const std::string prompts =
       flags.prompts.empty() ? "prompts of " + std::to_string(flags.prompt_tokens) : flags.prompts;
@@ -213,13 +234,33 @@ Result<EngineOptions> BenchEngineOptions(const BenchFlags& flags, Backend& backe
   return options;
 }
 
+// With --profile, `profiler` is the loaded backend.
+Result<LoadedModel> LoadForBench(const BenchFlags& flags, ProfilingBackend** profiler) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(flags.model));
+  if (flags.profile) {
+    if (backend->memory().total > 0) {
+      return InvalidArgument("--profile times operations on the host; " + std::string(backend->name()) +
+                             " only starts them there");
+    }
+    auto profiling = std::make_unique<ProfilingBackend>(std::move(backend));
+    *profiler = profiling.get();
+    backend = std::move(profiling);
+  }
+  return LoadModelOn(std::move(backend), flags.model);
+}
+
 Status Bench(const BenchFlags& flags) {
   ASSIGN_OR_RETURN(const std::vector<int> levels, ParseList(flags.concurrency));
-  ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model));
+  ProfilingBackend* profiler = nullptr;
+  ASSIGN_OR_RETURN(const LoadedModel loaded, LoadForBench(flags, &profiler));
   const Model& model = loaded.model();
   const int most_streams = *std::max_element(levels.begin(), levels.end());
   ASSIGN_OR_RETURN(const EngineOptions options, BenchEngineOptions(flags, *loaded.backend, most_streams));
-  StepTimer timer;
+  Roofline roofline;
+  if (flags.profile) {
+    ASSIGN_OR_RETURN(roofline, Roofline::Measure(*loaded.backend, model.decoder().weight_bytes()));
+  }
+  StepTimer timer(profiler);
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, &timer));
   RETURN_IF_ERROR(flags.decoding.Check(engine->info()));
@@ -246,6 +287,7 @@ Status Bench(const BenchFlags& flags) {
     } else {
       PrintRow(best);
     }
+    if (flags.profile) PrintProfile(best, flags, roofline);
     std::fflush(stdout);
   }
   return OkStatus();

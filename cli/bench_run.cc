@@ -6,6 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "cli/bench_profile.h"
+
 namespace reprise {
 namespace {
 
@@ -56,6 +58,7 @@ void Add(const RequestStats& stats, RunFigures* out) {
 void StepTimer::Begin(TimePoint now) {
   prefill_ = decode_ = Part();
   last_step_ = now;
+  if (profiler_ != nullptr) profiler_->Take();
 }
 
 void StepTimer::OnStep(const StepStats& step) {
@@ -63,6 +66,7 @@ void StepTimer::OnStep(const StepStats& step) {
   Part& part = step.num_prompt_tokens > 0 ? prefill_ : decode_;
   part.steps += 1;
   part.seconds += Seconds(last_step_, now);
+  if (profiler_ != nullptr) MergeProfile(profiler_->Take(), &part.ops);
   if (step.num_prompt_tokens > 0) {
     part.tokens += step.num_prompt_tokens;
   } else {

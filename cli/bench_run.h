@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "kernels/profiling_backend.h"
 
 namespace reprise {
 
@@ -18,7 +19,11 @@ class StepTimer final : public EngineObserver {
     int steps = 0;
     int tokens = 0;
     double seconds = 0;
+    std::vector<OpProfile> ops;  // of those steps, with a profiler
   };
+
+  // `profiler`, if any, is the backend the engine runs on.
+  explicit StepTimer(ProfilingBackend* profiler = nullptr) : profiler_(profiler) {}
 
   void Begin(TimePoint now);
   void OnStep(const StepStats& step) override;
@@ -28,6 +33,7 @@ class StepTimer final : public EngineObserver {
   const Part& decode() const { return decode_; }    // steps without, and the tokens they gave
 
  private:
+  ProfilingBackend* const profiler_;
   Part prefill_, decode_;
   TimePoint last_step_{};
 };

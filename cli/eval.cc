@@ -44,8 +44,7 @@ int RunEval(const std::vector<std::string>& arguments) {
   flags.Integer("max-draft-tokens", "agreement: tokens in a draft", &values.max_draft_tokens, 1,
                 kMaxDraftTokens);
   flags.Integer("stride", "agreement: tokens of text from one draft to the next", &values.stride, 1, 1 << 24);
-  flags.Choice("kv-cache-dtype", "Element type of keys and values; auto is bf16", &values.kv_cache_dtype,
-               {"auto", "bf16", "f32"});
+  DeclareKvType(&flags, &values.kv_cache_dtype);
   flags.Switch("json", "Print JSON, one object a line", &values.json);
   int exit_code = kExitOk;
   if (!ParseFlags(&flags, arguments, &exit_code)) return exit_code;

@@ -134,7 +134,7 @@ Status EvalAgreement(const EvalFlags& flags) {
   options.max_model_len = text.context;
   options.max_num_seqs = kWindowsAtOnce;
   options.max_num_logit_rows = static_cast<int>(kWindowsAtOnce) * (1 + flags.max_draft_tokens);
-  options.kv_type = flags.kv_cache_dtype == "f32" ? KvType::kF32 : KvType::kBF16;
+  options.kv_type = KvTypeNamed(flags.kv_cache_dtype);
   AgreementCounter counter;
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, &counter));

@@ -51,7 +51,7 @@ Status EvalPerplexity(const EvalFlags& flags) {
   options.max_num_seqs = 1;
   options.max_num_logit_rows = 256;
   options.enable_prefix_cache = false;
-  options.kv_type = flags.kv_cache_dtype == "f32" ? KvType::kF32 : KvType::kBF16;
+  options.kv_type = KvTypeNamed(flags.kv_cache_dtype);
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, nullptr));
   double total = 0;

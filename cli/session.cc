@@ -64,8 +64,7 @@ void EngineFlags::Declare(Flags* flags) {
   flags->Bytes("kv-cache-memory", "Memory for keys and values, on the CPU", &kv_cache_memory);
   flags->Real("gpu-memory-utilization", "On a GPU: the share of its memory for weights, keys and values",
               &gpu_memory_utilization, 0.05, 1.0);
-  flags->Choice("kv-cache-dtype", "Element type of keys and values; auto is bf16", &kv_cache_dtype,
-                {"auto", "bf16", "f32"});
+  DeclareKvType(flags, &kv_cache_dtype);
 }
 
 Result<EngineOptions> EngineFlags::Options() const {
@@ -75,11 +74,22 @@ Result<EngineOptions> EngineFlags::Options() const {
   }
   EngineOptions options;
   options.kv_cache_bytes = kv_cache_memory;
-  options.kv_type = kv_cache_dtype == "f32" ? KvType::kF32 : KvType::kBF16;
+  options.kv_type = KvTypeNamed(kv_cache_dtype);
   options.max_model_len = max_model_len;
   options.max_num_seqs = max_num_seqs;
   options.max_num_batched_tokens = max_num_batched_tokens;
   return options;
+}
+
+void DeclareKvType(Flags* flags, std::string* name) {
+  flags->Choice("kv-cache-dtype",
+                "Element type of keys and values; auto is bf16, int8 takes half of that, on the CPU", name,
+                {"auto", "bf16", "f32", "int8"});
+}
+
+KvType KvTypeNamed(const std::string& name) {
+  if (name == "f32") return KvType::kF32;
+  return name == "int8" ? KvType::kInt8 : KvType::kBF16;
 }
 
 void DeclareDecoding(Flags* flags, std::string help, std::string* method) {
@@ -177,8 +187,14 @@ Result<FamilyPaths> FindModels(const ModelFlags& flags) {
 }
 
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(flags));
+  return LoadModelOn(std::move(backend), flags, max_positions);
+}
+
+Result<LoadedModel> LoadModelOn(std::unique_ptr<Backend> backend, const ModelFlags& flags,
+                                int max_positions) {
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.backend, MakeBackend(flags));
+  loaded.backend = std::move(backend);
   ASSIGN_OR_RETURN(const FamilyPaths paths, FindModels(flags));
   ASSIGN_OR_RETURN(loaded.family, ModelFamily::Load(paths, *loaded.backend, max_positions));
   return loaded;

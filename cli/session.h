@@ -36,6 +36,10 @@ struct EngineFlags {
   Result<EngineOptions> Options() const;
 };
 
+// --kv-cache-dtype, which EngineFlags declares too.
+void DeclareKvType(Flags* flags, std::string* name);
+KvType KvTypeNamed(const std::string& name);
+
 // How requests are decoded.
 struct DecodingFlags {
   std::string method = "auto";
@@ -68,6 +72,9 @@ struct LoadedModel {
 // binary's installation, or in the source tree it was built from.
 Result<FamilyPaths> FindModels(const ModelFlags& flags);
 Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
+// The same on a backend that is there.
+Result<LoadedModel> LoadModelOn(std::unique_ptr<Backend> backend, const ModelFlags& flags,
+                                int max_positions = 0);
 
 // On a GPU, the cache takes what weights and others have left of --gpu-memory-utilization; elsewhere nothing
 // changes. Called when the models are loaded. RESOURCE_EXHAUSTED with the sum.

@@ -51,6 +51,7 @@ std::vector<KvGeometry> LayerGeometries(const EngineModels& models) {
 Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const EngineModels& models,
                                                        const EngineOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
+  RETURN_IF_ERROR(backend.CheckKvType(options.kv_type));
   const ModelConfig& model = models.target->config();
   std::vector<KvGeometry> layers = LayerGeometries(models);
   for (KvGeometry& geometry : layers) {

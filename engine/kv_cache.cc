@@ -25,7 +25,7 @@ Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> 
   KvCache cache;
   cache.memory_ = std::move(memory).value();
   if (poison) {
-    // All bits set is a NaN in bf16 and in f32.
+    // All bits set is a NaN in bf16 and in f32, and so are the scales of int8.
     const std::vector<std::byte> ones(total, std::byte{0xff});
     backend.Upload(cache.memory_->data(), ones.data(), total);
   }

@@ -23,6 +23,7 @@
 #include "base/thread_pool.h"
 #include "kernels/batch_view.h"
 #include "kernels/draw.h"
+#include "kernels/kv_type.h"
 #include "kernels/weight_type.h"
 
 namespace reprise {
@@ -90,8 +91,6 @@ struct MemoryUse {
   std::size_t total = 0;
 };
 
-enum class KvType : std::uint8_t { kF32, kBF16 };
-
 // Shape of one layer's share of the paged KV cache. head_dim is even; block_size is a positive multiple
 // of 16.
 struct KvGeometry {
@@ -101,15 +100,20 @@ struct KvGeometry {
   int head_dim = 0;
   KvType type = KvType::kBF16;
 
-  std::size_t element_bytes() const { return type == KvType::kF32 ? 4 : 2; }
-  // Keys of one block of one layer; values take the same. How elements lie within a block is the backend's
-  // affair.
+  std::size_t element_bytes() const { return type == KvType::kF32 ? 4 : type == KvType::kBF16 ? 2 : 1; }
+  std::size_t scale_bytes() const { return type == KvType::kInt8 ? sizeof(float) : 0; }
+  // Keys of one head of one token; values take the same.
+  std::size_t head_bytes() const {
+    return static_cast<std::size_t>(head_dim) * element_bytes() + scale_bytes();
+  }
+  // Keys of one block of one layer; values take the same.
   std::size_t block_bytes() const {
-    return static_cast<std::size_t>(block_size) * num_kv_heads * head_dim * element_bytes();
+    return static_cast<std::size_t>(block_size) * num_kv_heads * head_bytes();
   }
 };
 
-// One layer's keys and values: block b at b * geometry.block_bytes() in each array. Device memory.
+// One layer's keys and values: device memory of num_blocks * geometry.block_bytes() each. Where in it a
+// slot's lie is the backend's affair.
 struct KvLayer {
   KvGeometry geometry;
   std::byte* keys = nullptr;
@@ -215,10 +219,17 @@ struct DrawArgs {
   ConstMatrixView logits;         // [R, V], device
   std::span<const RowDraw> rows;  // [R]
   std::span<const LogitAdjustment> adjustments;
-  const TokenId* ids =
-      nullptr;                // [V], device, ascending: which token a column scores; nullptr: its own number
-  TokenId* tokens = nullptr;  // [R], device
+  // [V], device, ascending: which token a column scores; nullptr: its own number.
+  const TokenId* ids = nullptr;
+  TokenId* tokens = nullptr;     // [R], device
   TokenScore* scores = nullptr;  // device; as far as the rows ask for log-probabilities
+};
+
+// Operations a second (a multiply-add is two) that registers alone allow, all host threads together; 0: not
+// known.
+struct PeakRates {
+  double integers = 0;  // what quantised weights are multiplied with
+  double floats = 0;
 };
 
 class Backend {
@@ -240,6 +251,10 @@ class Backend {
   // Waits for all work; a device error shows here and means the device is lost.
   virtual Status Synchronize() = 0;
   virtual MemoryUse memory() const { return {}; }
+  // Takes some milliseconds.
+  virtual PeakRates MeasurePeaks() { return {}; }
+  // INVALID_ARGUMENT, naming what is allowed, for a type that this backend cannot keep keys and values in.
+  virtual Status CheckKvType(KvType) const { return OkStatus(); }
 
   // Stacks the sources along rows (fused QKV, gate+up) and packs them. All have the same number of columns.
   // INVALID_ARGUMENT for shapes this backend cannot pack, naming them.

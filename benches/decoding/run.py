@@ -47,13 +47,15 @@ def parse_arguments():
     parser.add_argument("--nice", default=0, type=int, help="priority of all that is measured, e.g. -20 (needs root)")
     parser.add_argument("--json", type=pathlib.Path, help="append one row a run to this file")
     parser.add_argument("--markdown", type=pathlib.Path, help="write the result as a page")
+    parser.add_argument("--state", type=pathlib.Path,
+                        help="keep what has been measured in this file: a run that was cut goes on where it was")
     return parser.parse_args()
 
 
 def fixed_methods(options):
-    methods = ["plain", "lookup:4", "lookup:8"]
+    methods = ["plain", "lookup:2", "lookup:4", "lookup:8"]
     if options.recycle:
-        methods += ["recycle:1", "recycle:2", "recycle:3"]
+        methods += ["recycle:1", "recycle:2"]
     if options.draft:
         methods += ["draft:2", "draft:4"]
     return methods
@@ -64,7 +66,7 @@ def run_binary(options, setting, methods, half, rounds, loaded=True):
     category, streams, temperature = setting
     command = [options.build / "benches/decoding/bench_decoding", "--model", options.model, "--prompts",
                options.prompts, "--methods", ",".join(methods), "--streams", streams, "--categories", category,
-               "--half", half, "--rounds", rounds, "--limit", max(options.limit, 2 * streams), "--max-tokens",
+               "--half", half, "--rounds", rounds, "--limit", max(options.limit, streams), "--max-tokens",
                options.max_tokens, "--temperature", temperature.rstrip("s"), "--seeded",
                int(temperature.endswith("s")), "--threads", options.threads]
     for name in ("recycle", "draft"):
@@ -207,7 +209,7 @@ def profile_lines(profile):
     lines = [f"A pass over one token took {profile['pass_ms']:.2f} ms at start; over n tokens, in that unit: {v}."]
     for name, curve in profile.get("c", {}).items():
         costs = ", ".join(f"{value:.3f} for {n}" for n, value in curve.items())
-        lines.append(f"A drafted token of `{name}` costs, by sequences drafted for together: {costs}.")
+        lines.append(f"A pass of `{name}` over so many tokens costs: {costs}.")
     return lines
 
 
@@ -219,7 +221,7 @@ def write_page(options, results, overhead, description):
                           for item in (f"--{name}", getattr(options, name).name)]
                        + ["--pairs", str(options.pairs), "--limit", str(options.limit), "--max-tokens",
                           str(options.max_tokens)])
-    mixed = [r for r in results if r["setting"][:2] == ("all", 1)]
+    mixed = [r for r in results if list(r["setting"][:2]) == ["all", 1]]
     verdicts = [f"- `auto` is at least {AUTO_BAR} of the best fixed method, or 1 lies within the interval, in "
                 f"{sum(map(holds, results))} of {len(results)} settings."]
     if overhead:
@@ -257,12 +259,30 @@ def settings(options):
                 yield category, int(streams), options.temperatures.split(",")[0]
 
 
+class State:
+    """What has been measured, as a JSON object in a file; without a file, in memory."""
+
+    def __init__(self, path):
+        self._path = path
+        self._done = json.loads(path.read_text()) if path and path.exists() else {}
+
+    def get(self, key, measure):
+        if key not in self._done:
+            self._done[key] = measure()
+            if self._path:
+                self._path.write_text(json.dumps(self._done))
+        return self._done[key]
+
+
 def main():
     options = parse_arguments()
     machine.at_priority(options.nice)
-    description = machine.description()
-    overhead = measure_overhead(options) if options.recycle or options.draft else None
-    results = [measure(options, setting) for setting in settings(options)]
+    state = State(options.state)
+    description = state.get("machine", machine.description)
+    overhead = None
+    if options.recycle or options.draft:
+        overhead = state.get("overhead", lambda: measure_overhead(options))
+    results = [state.get(repr(setting), lambda: measure(options, setting)) for setting in settings(options)]
     if options.markdown:
         write_page(options, results, overhead, description)
     return 0

@@ -1,64 +1,144 @@
 // Attention of a few rows over one partition of the cache: scores, softmax weights, weighted values. Each
-// score is one chain of fused multiply-adds over ascending dimensions, each output one over ascending
-// positions, so that blocking by rows, tiles or dimensions changes no bit. Keys beyond a row's range are
-// multiplied but dropped by a select; values beyond every row's range are not touched.
+// score is one chain of multiply-adds over ascending dimensions, each output one over ascending positions, so
+// that blocking by rows, tiles or dimensions changes no bit. Keys beyond a row's range are multiplied but
+// dropped by a select; values beyond every row's range are not touched, or meet weights of zero.
+//
+// Floats multiply as floats. Keys and values of int8 meet queries and weights of int16, two at a time, in
+// sums that are exact: at most 256 positions, or head_dim dimensions, of 32767 * 127.
 
-template <bool kBf16>
-REPRISE_INLINE Vec LoadKv(const std::byte* base, std::size_t element) {
-  if constexpr (kBf16) return LoadBf16(reinterpret_cast<const std::uint16_t*>(base) + element);
-  return Load(reinterpret_cast<const float*>(base) + element);
-}
-// The first n of 16.
-template <bool kBf16>
-REPRISE_INLINE Vec LoadKvPartial(const std::byte* base, std::size_t element, int n) {
-  constexpr unsigned kBytes = kBf16 ? 2 : 4;
+// A cell is what one lane multiplies at a time: an element of f32 or bf16, two of int8.
+template <KvType kType>
+constexpr int kTogether = kType == KvType::kInt8 ? 2 : 1;
+template <KvType kType>
+constexpr int kCellBytes = kType == KvType::kF32 ? 4 : 2;
+template <KvType kType>
+constexpr int kUnitBytes = 16 * kCellBytes<kType>;
+// Before the cells of a tile.
+template <KvType kType>
+constexpr int kScalesBytes = kType == KvType::kInt8 ? kKeyTile * 4 : 0;
+
+// 16 cells, what they are multiplied with in all lanes, and sums.
+template <KvType kType>
+struct Cells {
+  using Unit = Vec;
+  static Unit Start() { return Zero(); }
+  static Unit LoadUnit(const std::byte* p) {
+    if constexpr (kType == KvType::kF32) return Load(reinterpret_cast<const float*>(p));
+    if constexpr (kType == KvType::kBF16) return LoadBf16(reinterpret_cast<const std::uint16_t*>(p));
+  }
+  static Unit Broadcast(const float* word) { return Set(*word); }
+  static Unit MultiplyAdd(Unit a, Unit b, Unit sum) { return Fma(a, b, sum); }
+  static Vec ToFloats(Unit sum) { return sum; }
+};
+template <>
+struct Cells<KvType::kInt8> {
+  using Unit = IntVec;
+  static Unit Start() { return SetInt(0); }
+  static Unit LoadUnit(const std::byte* p) { return LoadBytePairs(p); }
+  static Unit Broadcast(const float* word) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, word, sizeof(pair));
+    return SetInt(pair);
+  }
+  static Unit MultiplyAdd(Unit a, Unit b, Unit sum) { return AddDotPairs(a, b, sum); }
+  static Vec ToFloats(Unit sum) { return ToFloat(sum); }
+};
+
+// The first n cells of 16.
+template <KvType kType>
+REPRISE_INLINE auto LoadUnitPartial(const std::byte* p, int n) {
   alignas(64) std::byte buffer[64] = {};
-  __builtin_memcpy(buffer, base + element * kBytes, kBytes * static_cast<unsigned>(n));
-  return LoadKv<kBf16>(buffer, 0);
+  __builtin_memcpy(buffer, p, static_cast<unsigned>(kCellBytes<kType> * n));
+  return Cells<kType>::LoadUnit(buffer);
+}
+// The scales of a tile's positions.
+REPRISE_INLINE Vec LoadScales(const std::byte* tile) {
+  return Load(reinterpret_cast<const float*>(tile));
 }
 
-// Fetches what will be read next: the same line of the keys kTilesAhead further on, and of the values of the
-// tile at hand. Tiles of one head lie apart in memory, so that the hardware does not do it.
-template <bool kBf16>
-REPRISE_INLINE void FetchAhead(const AttendPartition& work, int tile, int d) {
-  constexpr int kDimensionBytes = kKeyTile * (kBf16 ? 2 : 4);
-  if (d * kDimensionBytes % 64 != 0) return;
-  const std::byte* keys = work.key_tiles[tile + kTilesAhead];
-  const std::byte* values = work.value_tiles[tile];
-  _mm_prefetch(reinterpret_cast<const char*>(keys + d * kDimensionBytes), _MM_HINT_T0);
-  _mm_prefetch(reinterpret_cast<const char*>(values + d * kDimensionBytes), _MM_HINT_T0);
+// Tiles of one head lie apart in memory, so that the hardware does not fetch them ahead. While scores are
+// computed the values of this partition are fetched, and while values are weighed the next partition's keys:
+// memory is never idle for one half of the work, and what waits fits the second-level cache. The first
+// partition's keys, which nobody fetched, are fetched some tiles ahead.
+REPRISE_INLINE void Fetch(const std::byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+
+// Adds unit u of the keys to the sums.
+template <KvType kType, int kRows, int kTiles>
+REPRISE_INLINE void ScoreUnit(const float* words, const std::byte* const (&keys)[kTiles], std::ptrdiff_t at,
+                              typename Cells<kType>::Unit (&sum)[kRows][kTiles]) {
+  using Kind = Cells<kType>;
+  typename Kind::Unit key[kTiles];
+  REPRISE_UNROLL
+  for (int i = 0; i < kTiles; ++i) key[i] = Kind::LoadUnit(keys[i] + at);
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    const typename Kind::Unit x = Kind::Broadcast(words + r);
+    REPRISE_UNROLL
+    for (int i = 0; i < kTiles; ++i) sum[r][i] = Kind::MultiplyAdd(x, key[i], sum[r][i]);
+  }
 }
 
 // scores[r][16 (tile + i) ..] for kTiles tiles.
-template <bool kBf16, int kRows, int kTiles>
+template <KvType kType, int kRows, int kTiles>
 REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&scores)[kRows][kPartition]) {
-  Vec sum[kRows][kTiles];
+  using Kind = Cells<kType>;
+  typename Kind::Unit sum[kRows][kTiles];
   const std::byte* keys[kTiles];
+  const std::byte* ahead[kTiles];
+  const std::byte* values[kTiles];
   REPRISE_UNROLL
   for (int i = 0; i < kTiles; ++i) {
-    keys[i] = work.key_tiles[tile + i];
-    REPRISE_UNROLL
-    for (int r = 0; r < kRows; ++r) sum[r][i] = Zero();
-  }
-  const float* q = work.queries;
-  for (int d = 0; d < work.head_dim; ++d, q += kRows) {
-    for (int i = 0; i < kTiles; ++i) FetchAhead<kBf16>(work, tile + i, d);
-    Vec key[kTiles];
-    REPRISE_UNROLL
-    for (int i = 0; i < kTiles; ++i) key[i] = LoadKv<kBf16>(keys[i], static_cast<std::size_t>(d) * kKeyTile);
-    REPRISE_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const Vec x = Set(q[r]);
-      REPRISE_UNROLL
-      for (int i = 0; i < kTiles; ++i) sum[r][i] = Fma(x, key[i], sum[r][i]);
+    keys[i] = work.key_tiles[tile + i] + kScalesBytes<kType>;
+    ahead[i] = work.key_tiles[tile + i + kTilesAhead] + kScalesBytes<kType>;
+    values[i] = work.value_tiles[tile + i] + kScalesBytes<kType>;
+    if constexpr (kScalesBytes < kType >> 0) {
+      Fetch(ahead[i] - kScalesBytes<kType>);
+      Fetch(values[i] - kScalesBytes<kType>);
     }
+    REPRISE_UNROLL
+    for (int r = 0; r < kRows; ++r) sum[r][i] = Kind::Start();
   }
-  const Vec scale = Set(work.scale);
+  constexpr int kLineUnits = 64 / kUnitBytes<kType>;
+  const float* words = work.queries;
+  const int units = work.head_dim / kTogether<kType>;
+  std::ptrdiff_t at = 0;
+  int u = 0;
+  for (; u + kLineUnits <= units; u += kLineUnits) {
+    REPRISE_UNROLL
+    for (int i = 0; i < kTiles; ++i) {
+      Fetch(ahead[i] + at);
+      Fetch(values[i] + at);
+    }
+    REPRISE_UNROLL
+    for (int j = 0; j < kLineUnits; ++j, words += kRows, at += kUnitBytes<kType>)
+      ScoreUnit<kType, kRows, kTiles>(words, keys, at, sum);
+  }
+  for (; u < units; ++u, words += kRows, at += kUnitBytes<kType>)
+    ScoreUnit<kType, kRows, kTiles>(words, keys, at, sum);
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
     REPRISE_UNROLL
-    for (int i = 0; i < kTiles; ++i) Store(scores[r] + kKeyTile * (tile + i), Mul(sum[r][i], scale));
+    for (int i = 0; i < kTiles; ++i) {
+      Vec scale = Set(work.score_scale[r]);
+      if constexpr (kType == KvType::kInt8) scale = Mul(scale, LoadScales(keys[i] - kScalesBytes<kType>));
+      Store(scores[r] + kKeyTile * (tile + i), Mul(Kind::ToFloats(sum[r][i]), scale));
+    }
   }
+}
+
+// As SelectRange; most tiles are seen whole.
+REPRISE_INLINE Vec SelectSeen(int first, int last, Vec a, Vec b) {
+  if (first <= 0 && last >= kKeyTile - 1) return a;
+  return SelectRange(first, last, a, b);
+}
+
+// Two lines of the next partition's keys, so that memory has work while weights are computed, too.
+REPRISE_INLINE void FetchShare(const AttendPartition& work, int tile, int share) {
+  const std::byte* keys = work.key_tiles[tile + kPartitionTiles] + 128 * share;
+  Fetch(keys);
+  Fetch(keys + 64);
 }
 
 // Turns the scores of one row into weights, zero outside its range; writes its maximum and sum.
@@ -68,13 +148,14 @@ void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, 
   Vec maximum = Set(kNoScore);
   for (int t = first_tile; t <= last_tile; ++t) {
     const int at = kKeyTile * t;
-    maximum = Max(maximum, SelectRange(first - at, last - at, Load(scores + at), Set(kNoScore)));
+    maximum = Max(maximum, SelectSeen(first - at, last - at, Load(scores + at), Set(kNoScore)));
   }
   const float top = Maximum(maximum);
   Vec sum = Zero();
   for (int t = first_tile; t <= last_tile; ++t) {
     const int at = kKeyTile * t;
-    const Vec weight = SelectRange(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
+    FetchShare(work, t, r);
+    const Vec weight = SelectSeen(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
     Store(scores + at, weight);
     sum = Add(sum, weight);
   }
@@ -82,41 +163,82 @@ void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, 
   work.state.sum[r] = Sum(sum);
 }
 
-// state.values[r][d .. d + 16 kVecs) = sum over positions [first, last] of weight * value. kWhole: all of
-// those dimensions exist; otherwise kVecs is 1 and fewer do.
-template <bool kBf16, int kRows, int kVecs, bool kWhole>
+// Multiplies the weights of one row by the scales of the values they will meet, and puts in their place, two
+// in the place of one, int16 whose product with the returned scale they are.
+REPRISE_INLINE float QuantizeWeights(const AttendPartition& work, int r, int first_tile, int last_tile,
+                                     float* weights) {
+  Vec largest = Zero();
+  Vec check = Zero();  // becomes NaN with any weight that is not finite
+  for (int t = first_tile; t <= last_tile; ++t) {
+    const int at = kKeyTile * t;
+    const Vec scaled = SelectSeen(work.first[r] - at, work.last[r] - at,
+                                  Mul(Load(weights + at), LoadScales(work.value_tiles[t])), Zero());
+    Store(weights + at, scaled);
+    largest = Max(largest, scaled);
+    check = Fma(scaled, Zero(), check);
+  }
+  const float maximum = Maximum(largest) + Sum(check);
+  const bool zero = maximum < kSmallestMaximum;  // false for NaN, which thus reaches the output
+  const Vec inverse = Set(zero ? 0.0f : 32767.0f / maximum);
+  for (int t = first_tile; t <= last_tile; ++t) {
+    const int at = kKeyTile * t;
+    StoreInt16(reinterpret_cast<std::int16_t*>(weights) + at, RoundToInt(Mul(Load(weights + at), inverse)));
+  }
+  return zero ? 0.0f : maximum / 32767.0f;
+}
+
+// state.values[r][d .. d + 16 kVecs) = scales[r] * the sum over positions [first, last] of weight * value.
+// kWhole: all of those dimensions exist; otherwise kVecs is 1 and fewer do.
+template <KvType kType, int kRows, int kVecs, bool kWhole>
 REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last, int d,
-                                const float (&weights)[kRows][kPartition]) {
-  Vec sum[kRows][kVecs];
+                                const float (&weights)[kRows][kPartition], const float (&scales)[kRows]) {
+  using Kind = Cells<kType>;
+  typename Kind::Unit sum[kRows][kVecs];
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
     REPRISE_UNROLL
-    for (int i = 0; i < kVecs; ++i) sum[r][i] = Zero();
+    for (int i = 0; i < kVecs; ++i) sum[r][i] = Kind::Start();
   }
-  for (int p = first; p <= last; ++p) {
-    const std::byte* tile = work.value_tiles[p / kKeyTile];
-    const std::size_t element = static_cast<std::size_t>(p % kKeyTile) * work.head_dim + d;
-    Vec value[kVecs];
+  const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(work.head_dim) * kCellBytes<kType>;
+  for (int t = first / kKeyTile; t <= last / kKeyTile; ++t) {
+    const int begin = first > kKeyTile * t ? first - kKeyTile * t : 0;
+    const int end = last < kKeyTile * t + kKeyTile - 1 ? last - kKeyTile * t : kKeyTile - 1;
+    const int from = begin / kTogether<kType>;
+    const int to = end / kTogether<kType>;
+    const std::ptrdiff_t start = kScalesBytes<kType> + d * kCellBytes<kType> + from * row_bytes;
+    const std::byte* values = work.value_tiles[t] + start;
+    const std::byte* next = work.key_tiles[t + kPartitionTiles] + start;
+    if (kScalesBytes < kType >> 0 && d == 0) Fetch(work.key_tiles[t + kPartitionTiles]);
+    const std::ptrdiff_t word = kKeyTile / kTogether<kType> * t;
+    for (int g = from; g <= to; ++g, values += row_bytes, next += row_bytes) {
+      REPRISE_UNROLL
+      for (int i = 0; i < kVecs * kUnitBytes<kType>; i += 64) Fetch(next + i);
+      typename Kind::Unit value[kVecs];
+      REPRISE_UNROLL
+      for (int i = 0; i < kVecs; ++i) {
+        value[i] = kWhole ? Kind::LoadUnit(values + i * kUnitBytes<kType>)
+                          : LoadUnitPartial<kType>(values, work.head_dim - d);
+      }
+      REPRISE_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const typename Kind::Unit weight = Kind::Broadcast(weights[r] + word + g);
+        REPRISE_UNROLL
+        for (int i = 0; i < kVecs; ++i) sum[r][i] = Kind::MultiplyAdd(weight, value[i], sum[r][i]);
+      }
+    }
+  }
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
     REPRISE_UNROLL
     for (int i = 0; i < kVecs; ++i) {
-      value[i] = kWhole ? LoadKv<kBf16>(tile, element + 16 * i)
-                        : LoadKvPartial<kBf16>(tile, element, work.head_dim - d);
+      Vec value = Kind::ToFloats(sum[r][i]);
+      if constexpr (kType == KvType::kInt8) value = Mul(value, Set(scales[r]));
+      Store(work.state.values + r * work.state.stride + d + 16 * i, value);
     }
-    REPRISE_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const Vec weight = Set(weights[r][p]);
-      REPRISE_UNROLL
-      for (int i = 0; i < kVecs; ++i) sum[r][i] = Fma(weight, value[i], sum[r][i]);
-    }
-  }
-  REPRISE_UNROLL
-  for (int r = 0; r < kRows; ++r) {
-    REPRISE_UNROLL
-    for (int i = 0; i < kVecs; ++i) Store(work.state.values + r * work.state.stride + d + 16 * i, sum[r][i]);
   }
 }
 
-template <bool kBf16, int kRows>
+template <KvType kType, int kRows>
 void AttendRows(const AttendPartition& work) {
   int first = kPartition;
   int last = -1;
@@ -131,38 +253,52 @@ void AttendRows(const AttendPartition& work) {
   alignas(64) float scores[kRows][kPartition];
   constexpr int kTiles = kScoreTiles<kRows>;
   int t = first_tile;
-  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kBf16, kRows, kTiles>(work, t, scores);
-  for (; t <= last_tile; ++t) ScoreTiles<kBf16, kRows, 1>(work, t, scores);
-  for (int r = 0; r < kRows; ++r) Softmax(work, r, first_tile, last_tile, scores[r]);
+  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kType, kRows, kTiles>(work, t, scores);
+  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1>(work, t, scores);
+  float scales[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    Softmax(work, r, first_tile, last_tile, scores[r]);
+    scales[r] = 1.0f;
+    if constexpr (kType == KvType::kInt8)
+      scales[r] = QuantizeWeights(work, r, first_tile, last_tile, scores[r]);
+  }
 
   constexpr int kVecs = kValueVecs<kRows>;
   int d = 0;
   for (; d + 16 * kVecs <= work.head_dim; d += 16 * kVecs)
-    WeighValues<kBf16, kRows, kVecs, true>(work, first, last, d, scores);
-  for (; d + 16 <= work.head_dim; d += 16) WeighValues<kBf16, kRows, 1, true>(work, first, last, d, scores);
-  if (d < work.head_dim) WeighValues<kBf16, kRows, 1, false>(work, first, last, d, scores);
+    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, scores, scales);
+  for (; d + 16 <= work.head_dim; d += 16)
+    WeighValues<kType, kRows, 1, true>(work, first, last, d, scores, scales);
+  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, scores, scales);
 }
 
-template <bool kBf16>
+template <KvType kType>
 void AttendType(const AttendPartition& work) {
   switch (work.rows) {
     case 1:
-      return AttendRows<kBf16, 1>(work);
+      return AttendRows<kType, 1>(work);
     case 2:
-      return AttendRows<kBf16, 2>(work);
+      return AttendRows<kType, 2>(work);
     case 3:
-      return AttendRows<kBf16, 3>(work);
+      return AttendRows<kType, 3>(work);
     case 4:
-      return AttendRows<kBf16, 4>(work);
+      return AttendRows<kType, 4>(work);
     case 5:
-      return AttendRows<kBf16, 5>(work);
+      return AttendRows<kType, 5>(work);
     default:
-      return AttendRows<kBf16, kMaxAttentionRows>(work);
+      return AttendRows<kType, kMaxAttentionRows>(work);
   }
 }
 
 void Attend(const AttendPartition& work) {
-  return work.bf16 ? AttendType<true>(work) : AttendType<false>(work);
+  switch (work.type) {
+    case KvType::kF32:
+      return AttendType<KvType::kF32>(work);
+    case KvType::kBF16:
+      return AttendType<KvType::kBF16>(work);
+    case KvType::kInt8:
+      return AttendType<KvType::kInt8>(work);
+  }
 }
 
 REPRISE_INLINE float ExpOne(float x) {

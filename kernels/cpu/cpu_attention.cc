@@ -1,8 +1,11 @@
 #include "kernels/cpu/cpu_attention.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "kernels/cpu/kv_cache.h"
+#include "kernels/kv_int8.h"
 
 namespace reprise {
 namespace {
@@ -82,67 +85,90 @@ Status CpuAttentionPlan::Plan(const BatchView& batch, int num_threads) {
   return states_.Reserve(state_floats_ * sizeof(float));
 }
 
-// Rows [first_row, first_row + rows) of the tile over one partition.
-void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int partition,
-                              int first_row, int rows, const float* queries,
-                              const AttentionState& state) const {
+// The addresses of key tiles [first, last) and value tiles counted from position `begin`. Those from `last`
+// on are the last one again: what is fetched too much costs nothing, where a null pointer would be as slow as
+// any unmapped page.
+void CpuAttention::LocateTiles(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int begin,
+                               int first, int last, const std::byte** keys, const std::byte** values) const {
   const KvGeometry& geometry = args.kv.geometry;
-  const int begin = partition * kPartition;
+  const BlockId* blocks = args.batch->block_ids.data() + args.batch->block_start[tile.sequence];
+  const int block_tiles = geometry.block_size / kKeyTile;
+  const std::size_t tile_bytes = kKeyTile * geometry.head_bytes();
+  int block = (begin / kKeyTile + first) / block_tiles;
+  int within = (begin / kKeyTile + first) % block_tiles;
+  std::size_t offset = KvTileOffset(geometry, blocks[block], tile.kv_head, within);
+  for (int t = first; t < 2 * kPartitionTiles; ++t) {
+    keys[t] = args.kv.keys + offset;
+    if (t < kPartitionTiles) values[t] = args.kv.values + offset;
+    if (t + 1 >= last) continue;
+    offset += tile_bytes;
+    if (++within < block_tiles) continue;
+    within = 0;
+    offset = KvTileOffset(geometry, blocks[++block], tile.kv_head, 0);
+  }
+}
+
+void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile,
+                              const RowBlock& block, const AttentionState& state) const {
+  const KvGeometry& geometry = args.kv.geometry;
+  const int begin = block.partition * kPartition;
   const int group = args.queries.columns / geometry.head_dim / geometry.num_kv_heads;
   AttendPartition work;
-  work.queries = queries;
-  work.rows = rows;
+  work.queries = block.queries;
+  work.rows = block.rows;
   work.head_dim = geometry.head_dim;
-  work.bf16 = geometry.type == KvType::kBF16;
-  work.scale = args.scale;
+  work.type = geometry.type;
+  std::copy_n(block.scales, block.rows, work.score_scale);
   work.state = state;
   int first = kPartition;
   int last = -1;
-  for (int r = 0; r < rows; ++r) {
-    const Range range = Visible(args, tile.sequence, tile.first_token + (first_row + r) / group);
+  for (int r = 0; r < block.rows; ++r) {
+    const Range range = Visible(args, tile.sequence, tile.first_token + (block.first_row + r) / group);
     work.first[r] = std::clamp(range.first - begin, 0, kPartition);
     work.last[r] = std::min(range.last - begin, kPartition - 1);
     if (work.last[r] < work.first[r]) continue;
     first = std::min(first, work.first[r]);
     last = std::max(last, work.last[r]);
   }
-  const std::byte* keys[kPartitionTiles + kTilesAhead] = {};
-  const std::byte* values[kPartitionTiles + kTilesAhead] = {};
-  const BlockId* blocks = args.batch->block_ids.data() + args.batch->block_start[tile.sequence];
-  const int end = Visible(args, tile.sequence, tile.first_token + tile.tokens - 1).last + 1;
-  const int tiles = std::min(last / kKeyTile + 1 + kTilesAhead, (end - begin - 1) / kKeyTile + 1);
-  for (int t = first / kKeyTile; last >= 0 && t < kPartitionTiles + kTilesAhead; ++t) {
-    if (t >= tiles) {  // a null pointer would be fetched as slowly as any unmapped page
-      keys[t] = keys[t - 1];
-      values[t] = values[t - 1];
-      continue;
-    }
-    const int position = begin + t * kKeyTile;
-    const std::size_t offset =
-        geometry.element_bytes() * KvTileOffset(geometry, blocks[position / geometry.block_size],
-                                                tile.kv_head, position % geometry.block_size / kKeyTile);
-    keys[t] = args.kv.keys + offset;
-    values[t] = args.kv.values + offset;
+  const std::byte* keys[2 * kPartitionTiles] = {};
+  const std::byte* values[kPartitionTiles] = {};
+  if (last >= 0) {
+    const int seen = Visible(args, tile.sequence, tile.first_token + tile.tokens - 1).last + 1 - begin;
+    const int wanted = block.fetch_next ? 2 * kPartition : (last / kKeyTile + 1) * kKeyTile;
+    LocateTiles(args, tile, begin, first / kKeyTile, (std::min(seen, wanted) - 1) / kKeyTile + 1, keys,
+                values);
   }
   work.key_tiles = keys;
   work.value_tiles = values;
   kernels_.attend(work);
 }
 
-// Queries of the tile's rows: for each few rows that are computed together, [head_dim][rows].
+// Queries of the tile's rows, for each few rows that are computed together as AttendPartition has them, and
+// what their scores are scaled by.
 void CpuAttention::PackQueries(const AttentionArgs& args, const CpuAttentionPlan& plan,
-                               const CpuAttentionPlan::Tile& tile, float* packed) const {
+                               const CpuAttentionPlan::Tile& tile, float* packed, float* scales) const {
   const int dim = plan.shape_.head_dim;
   const int group = Group(plan.shape_);
   const int rows = tile.tokens * group;
-  for (int first = 0; first < rows; first += kMaxAttentionRows) {
+  for (int row = 0; row < rows; ++row) {
+    const int in_block = row % kMaxAttentionRows;
+    const int first = row - in_block;
     const int together = std::min(kMaxAttentionRows, rows - first);
-    for (int r = 0; r < together; ++r) {
-      const float* query = args.queries.row(tile.first_token + (first + r) / group) +
-                           (tile.kv_head * group + (first + r) % group) * dim;
-      for (int d = 0; d < dim; ++d) packed[d * together + r] = query[d];
+    const float* query =
+        args.queries.row(tile.first_token + row / group) + (tile.kv_head * group + row % group) * dim;
+    float* words = packed + first * dim + in_block;
+    scales[row] = args.scale;
+    if (args.kv.geometry.type != KvType::kInt8) {
+      for (int d = 0; d < dim; ++d) words[d * together] = query[d];
+      continue;
     }
-    packed += together * dim;
+    const KvScale scale = KvScaleOf(query, dim, 32767.0f);
+    scales[row] *= scale.scale;
+    for (int d = 0; d < dim; d += 2) {
+      const std::int16_t pair[2] = {QuantizeKv<std::int16_t>(query[d], scale.inverse),
+                                    QuantizeKv<std::int16_t>(query[d + 1], scale.inverse)};
+      std::memcpy(words + d / 2 * together, pair, sizeof(pair));
+    }
   }
 }
 
@@ -172,13 +198,16 @@ void CpuAttention::RunItem(const AttentionArgs& args, const CpuAttentionPlan& pl
     return StateAt(reinterpret_cast<float*>(plan.states_.data()) + tile.states + partition * state_floats,
                    rows, dim);
   };
-  PackQueries(args, plan, tile, queries);
+  float* scales = queries + static_cast<std::ptrdiff_t>(rows) * dim;
+  PackQueries(args, plan, tile, queries, scales);
   const int first = std::max(item.first, first_seen);
   for (int p = first; p < item.last; ++p) {
     const AttentionState state = tile.items > 1 ? kept(p) : (p == first ? running : next);
     for (int r = 0; r < rows; r += kMaxAttentionRows)
-      AttendRows(args, tile, p, r, std::min(kMaxAttentionRows, rows - r), queries + r * dim,
-                 RowsFrom(state, r));
+      AttendRows(
+          args, tile,
+          {p, p + 1 < item.last, r, std::min(kMaxAttentionRows, rows - r), queries + r * dim, scales + r},
+          RowsFrom(state, r));
     if (tile.items == 1 && p > first) kernels_.merge(running, next, rows, dim);
   }
   if (tile.items == 1) return FinishTile(args, plan, tile, running);
@@ -194,9 +223,9 @@ Status CpuAttention::Run(const AttentionArgs& args) {
   const auto& plan = static_cast<const CpuAttentionPlan&>(*args.plan);
   const int dim = plan.shape_.head_dim;
   const int rows = std::max(kTileQueryRows, Group(plan.shape_));
-  // Two states and the queries, a cache line apart from the next thread's.
+  // Two states, the queries and their scales, a cache line apart from the next thread's.
   const std::size_t floats =
-      (2 * StateFloats(rows, dim) + static_cast<std::size_t>(rows) * dim + 31) / 16 * 16;
+      (2 * StateFloats(rows, dim) + static_cast<std::size_t>(rows) * (dim + 1) + 31) / 16 * 16;
   RETURN_IF_ERROR(scratch_.Reserve(floats * sizeof(float) * threads_.num_threads()));
   threads_.ParallelFor(static_cast<int>(plan.items_.size()), 1, [&](int begin, int end, int thread) {
     for (int i = begin; i < end; ++i)

@@ -60,13 +60,25 @@ class CpuAttention {
   Status Run(const AttentionArgs& args);
 
  private:
+  // Some rows of a tile over one of its partitions.
+  struct RowBlock {
+    int partition;
+    bool fetch_next;  // the partition after it is next
+    int first_row;
+    int rows;
+    const float* queries;  // as AttendPartition has them
+    const float* scales;
+  };
+
   void RunItem(const AttentionArgs& args, const CpuAttentionPlan& plan, int item, float* scratch) const;
   void PackQueries(const AttentionArgs& args, const CpuAttentionPlan& plan,
-                   const CpuAttentionPlan::Tile& tile, float* packed) const;
+                   const CpuAttentionPlan::Tile& tile, float* packed, float* scales) const;
   void FinishTile(const AttentionArgs& args, const CpuAttentionPlan& plan, const CpuAttentionPlan::Tile& tile,
                   const AttentionState& state) const;
-  void AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int partition, int first_row,
-                  int rows, const float* queries, const AttentionState& state) const;
+  void LocateTiles(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int begin, int first,
+                   int last, const std::byte** keys, const std::byte** values) const;
+  void AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, const RowBlock& block,
+                  const AttentionState& state) const;
 
   const KernelTable& kernels_;
   ThreadPool& threads_;

@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -54,6 +56,9 @@ class CpuBackend final : public Backend {
     threads_.ParallelFor(count, grain, body);
   }
   Status Synchronize() override { return failure_; }
+  PeakRates MeasurePeaks() override {
+    return {MeasurePeak(kernels_.peak_integers), MeasurePeak(kernels_.peak_floats)};
+  }
 
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
     RETURN_IF_ERROR(CheckWeightSources(sources));
@@ -128,6 +133,23 @@ class CpuBackend final : public Backend {
   // The first failure stays and shows in Synchronize: without its scratch memory a step's results are void.
   void Latch(Status status) {
     if (failure_.ok()) failure_ = std::move(status);
+  }
+
+  // The best of some short runs.
+  double MeasurePeak(PeakLoop loop) {
+    constexpr int kRuns = 8;
+    constexpr int kRounds = 200'000;
+    double best = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      std::atomic<std::int64_t> operations{0};
+      const auto start = std::chrono::steady_clock::now();
+      threads_.ParallelFor(threads_.num_threads(), 1, [&](int begin, int end, int) {
+        for (int i = begin; i < end; ++i) operations += loop(kRounds);
+      });
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      best = std::max(best, static_cast<double>(operations.load()) / seconds.count());
+    }
+    return best;
   }
 
   void RopeAndStoreToken(const RopeAndStoreKvArgs& args, int t, float* rotated_key) const {

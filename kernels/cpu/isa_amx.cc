@@ -30,6 +30,7 @@ constexpr int kValueVecs = 4;
 #include "kernels/cpu/exp-inl.h"
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
+#include "kernels/cpu/peak-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/tiles_hardware-inl.h"
@@ -45,6 +46,8 @@ constexpr MatMulKernel QuantizedKernel() {
     return MatMulTiles<kType, kRows>;
   }
 }
+
+constexpr PeakLoop kPeakIntegers = PeakTiles;
 
 #include "kernels/cpu/kernel_table-inl.h"
 

@@ -29,6 +29,7 @@ constexpr int kValueVecs = kRows <= 2 ? 2 : 1;
 #include "kernels/cpu/exp-inl.h"
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
+#include "kernels/cpu/peak-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_avx2-inl.h"
 #include "kernels/cpu/attention-inl.h"
@@ -38,6 +39,8 @@ template <WeightType kType, int kRows>
 constexpr MatMulKernel QuantizedKernel() {
   return MatMulAvx2<kType, kRows>;
 }
+
+constexpr PeakLoop kPeakIntegers = PeakBytePairs;
 
 #include "kernels/cpu/kernel_table-inl.h"
 

@@ -29,6 +29,7 @@ constexpr int kValueVecs = 4;
 #include "kernels/cpu/exp-inl.h"
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
+#include "kernels/cpu/peak-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/attention-inl.h"
@@ -38,6 +39,8 @@ template <WeightType kType, int kRows>
 constexpr MatMulKernel QuantizedKernel() {
   return MatMulVnni<kType, kRows>;
 }
+
+constexpr PeakLoop kPeakIntegers = PeakVnni;
 
 #include "kernels/cpu/kernel_table-inl.h"
 

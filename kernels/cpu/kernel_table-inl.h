@@ -48,5 +48,7 @@ constexpr KernelTable MakeKernelTable(const char* name) {
   table.attend = Attend;
   table.merge = Merge;
   table.finish = Finish;
+  table.peak_integers = kPeakIntegers;
+  table.peak_floats = PeakFloat;
   return table;
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/tile_layout.h"
+#include "kernels/kv_type.h"
 
 namespace reprise {
 
@@ -82,8 +83,9 @@ struct RotateHead {
   float epsilon = 0.0f;
 };
 
-// The cache, per block and KV head: keys in tiles of 16 positions [head_dim][16], values
-// [position][head_dim].
+// The cache, per KV head and block, in tiles of 16 positions: keys [head_dim][16], values [16][head_dim]. A
+// tile of int8 begins with the scales of its positions, float [16]; then keys are [head_dim / 2][16][2
+// dimensions] and values [8][head_dim][2 positions].
 inline constexpr int kKeyTile = 16;
 // Attention is computed for partitions of this many positions, aligned to position 0, whose results are
 // merged in ascending order. A row's bits depend on nothing else.
@@ -105,19 +107,25 @@ struct AttentionState {
 
 // Rows (query heads of one KV head, of one or several tokens) over one partition.
 struct AttendPartition {
-  const float* queries = nullptr;  // [head_dim][rows]
-  int rows = 0;                    // at most kMaxAttentionRows
+  // float [head_dim][rows]; where the cache is int8, pairs of int16 in the places of floats
+  // [head_dim / 2][rows], which times score_scale they are.
+  const float* queries = nullptr;
+  int rows = 0;  // at most kMaxAttentionRows
   int head_dim = 0;
-  bool bf16 = false;  // of the cache; else float
-  float scale = 1.0f;
-  // [kPartitionTiles + kTilesAhead], the last ones of the next partition. Those before the
-  // first a row looks at are null; those after the last one are only fetched.
+  KvType type = KvType::kF32;                 // of the cache
+  float score_scale[kMaxAttentionRows] = {};  // of each row
+  // [2 kPartitionTiles], the second half being what is worth fetching for the next partition, and
+  // [kPartitionTiles]. Those before the first that a row looks at are null; those after the last are only
+  // fetched.
   const std::byte* const* key_tiles = nullptr;
   const std::byte* const* value_tiles = nullptr;
   int first[kMaxAttentionRows] = {};  // visible positions of each row, from the partition's start;
   int last[kMaxAttentionRows] = {};   // none if last < first
   AttentionState state;               // written
 };
+
+// Multiply-adds on registers alone, `rounds` of some; the operations done, a multiply-add being two.
+using PeakLoop = std::int64_t (*)(int rounds);
 
 struct KernelTable {
   const char* name = nullptr;
@@ -143,6 +151,8 @@ struct KernelTable {
   void (*merge)(const AttentionState& to, const AttentionState& from, int rows, int head_dim) = nullptr;
   // out[d] = values[row][d] / sum[row]
   void (*finish)(const AttentionState& state, int row, int head_dim, float* out) = nullptr;
+  PeakLoop peak_integers = nullptr;  // int8, as the quantised matmuls multiply
+  PeakLoop peak_floats = nullptr;
 };
 
 // Each in its own translation unit. Call only on a CPU that has the instructions.

@@ -5,74 +5,125 @@
 
 #include "base/float_types.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/kv_int8.h"
 
 namespace reprise {
 namespace {
 
-// The elements of one head of one slot: every `stride`-th from `first`.
-struct SlotElements {
-  std::size_t first;
-  std::size_t stride;
+// Where one head of one slot lies, in bytes from the start of an array.
+struct SlotBytes {
+  std::size_t scale;  // of int8
+  std::size_t first;  // element
+  std::size_t pairs;  // from one pair of elements to the next
+  std::size_t odd;    // from an even element to the odd one after it
+
+  std::size_t At(int d) const { return first + d / 2 * pairs + d % 2 * odd; }
 };
 
-SlotElements KeyElements(const KvGeometry& geometry, int slot, int kv_head) {
+// A tile, and a position in it.
+struct TileSlot {
+  std::size_t tile;
+  std::size_t position;
+};
+TileSlot Locate(const KvGeometry& geometry, int slot, int kv_head) {
   const int within = slot % geometry.block_size;
-  const std::size_t tile = KvTileOffset(geometry, slot / geometry.block_size, kv_head, within / kKeyTile);
-  return {tile + within % kKeyTile, kKeyTile};
-}
-SlotElements ValueElements(const KvGeometry& geometry, int slot, int kv_head) {
-  const int within = slot % geometry.block_size;
-  const std::size_t tile = KvTileOffset(geometry, slot / geometry.block_size, kv_head, within / kKeyTile);
-  return {tile + static_cast<std::size_t>(within % kKeyTile) * geometry.head_dim, 1};
+  return {KvTileOffset(geometry, slot / geometry.block_size, kv_head, within / kKeyTile),
+          static_cast<std::size_t>(within % kKeyTile)};
 }
 
-void Store(const KvGeometry& geometry, std::byte* base, SlotElements at, const float* values) {
-  if (geometry.type == KvType::kF32) {
-    auto* out = reinterpret_cast<float*>(base) + at.first;
-    for (int d = 0; d < geometry.head_dim; ++d) out[d * at.stride] = values[d];
-  } else {
-    auto* out = reinterpret_cast<std::uint16_t*>(base) + at.first;
-    for (int d = 0; d < geometry.head_dim; ++d) out[d * at.stride] = FloatToBf16(values[d]);
+// The layouts of kernel_table.h.
+SlotBytes LocateKey(const KvGeometry& geometry, int slot, int kv_head) {
+  const auto [tile, position] = Locate(geometry, slot, kv_head);
+  if (geometry.type == KvType::kInt8) {
+    const std::size_t cells = tile + kKeyTile * sizeof(float);
+    return {tile + position * sizeof(float), cells + 2 * position, 2 * kKeyTile, 1};
+  }
+  const std::size_t element = geometry.element_bytes();
+  return {0, tile + position * element, 2 * kKeyTile * element, kKeyTile * element};
+}
+SlotBytes LocateValue(const KvGeometry& geometry, int slot, int kv_head) {
+  const auto [tile, position] = Locate(geometry, slot, kv_head);
+  if (geometry.type == KvType::kInt8) {
+    const std::size_t cells = tile + kKeyTile * sizeof(float);
+    return {tile + position * sizeof(float), cells + position / 2 * 2 * geometry.head_dim + position % 2, 4,
+            2};
+  }
+  const std::size_t element = geometry.element_bytes();
+  return {0, tile + position * geometry.head_dim * element, 2 * element, element};
+}
+
+template <typename T>
+void Put(std::byte* out, T value) {
+  std::memcpy(out, &value, sizeof(T));
+}
+template <typename T>
+T Get(const std::byte* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(T));
+  return value;
+}
+
+void Store(const KvGeometry& geometry, std::byte* base, SlotBytes at, const float* x) {
+  switch (geometry.type) {
+    case KvType::kF32:
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), x[d]);
+      return;
+    case KvType::kBF16:
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), FloatToBf16(x[d]));
+      return;
+    case KvType::kInt8: {
+      const KvScale scale = KvScaleOf(x, geometry.head_dim);
+      Put(base + at.scale, scale.scale);
+      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), QuantizeKv(x[d], scale.inverse));
+      return;
+    }
   }
 }
 
-void Load(const KvGeometry& geometry, const std::byte* base, SlotElements at, float* out) {
+void Load(const KvGeometry& geometry, const std::byte* base, SlotBytes at, float* out) {
   for (int d = 0; d < geometry.head_dim; ++d) {
-    const std::size_t element = at.first + d * at.stride;
-    out[d] = geometry.type == KvType::kF32
-                 ? reinterpret_cast<const float*>(base)[element]
-                 : Bf16ToFloat(reinterpret_cast<const std::uint16_t*>(base)[element]);
+    const std::byte* from = base + at.At(d);
+    switch (geometry.type) {
+      case KvType::kF32:
+        out[d] = Get<float>(from);
+        break;
+      case KvType::kBF16:
+        out[d] = Bf16ToFloat(Get<std::uint16_t>(from));
+        break;
+      case KvType::kInt8:
+        out[d] = Get<float>(base + at.scale) * static_cast<float>(Get<std::int8_t>(from));
+        break;
+    }
   }
 }
 
-void Copy(const KvGeometry& geometry, std::byte* base, SlotElements from, SlotElements to) {
+void Copy(const KvGeometry& geometry, std::byte* base, SlotBytes from, SlotBytes to) {
+  std::memcpy(base + to.scale, base + from.scale, geometry.scale_bytes());
   const std::size_t bytes = geometry.element_bytes();
-  for (int d = 0; d < geometry.head_dim; ++d)
-    std::memcpy(base + (to.first + d * to.stride) * bytes, base + (from.first + d * from.stride) * bytes,
-                bytes);
+  for (int d = 0; d < geometry.head_dim; ++d) std::memcpy(base + to.At(d), base + from.At(d), bytes);
 }
 
 }  // namespace
 
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile) {
-  const std::size_t head = static_cast<std::size_t>(block) * geometry.num_kv_heads + kv_head;
-  return (head * geometry.block_size + static_cast<std::size_t>(tile) * kKeyTile) * geometry.head_dim;
+  const std::size_t of_head = static_cast<std::size_t>(kv_head) * geometry.num_blocks + block;
+  return (of_head * geometry.block_size + static_cast<std::size_t>(tile) * kKeyTile) * geometry.head_bytes();
 }
 
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key) {
-  Store(kv.geometry, kv.keys, KeyElements(kv.geometry, slot, kv_head), key);
+  Store(kv.geometry, kv.keys, LocateKey(kv.geometry, slot, kv_head), key);
 }
 
 void StoreValue(const KvLayer& kv, int slot, int kv_head, const float* value) {
-  Store(kv.geometry, kv.values, ValueElements(kv.geometry, slot, kv_head), value);
+  Store(kv.geometry, kv.values, LocateValue(kv.geometry, slot, kv_head), value);
 }
 
 void CopyCpuKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) {
   const KvGeometry& geometry = kv.geometry;
   for (std::size_t i = 0; i < src.size(); ++i) {
     for (int h = 0; h < geometry.num_kv_heads; ++h) {
-      Copy(geometry, kv.keys, KeyElements(geometry, src[i], h), KeyElements(geometry, dst[i], h));
-      Copy(geometry, kv.values, ValueElements(geometry, src[i], h), ValueElements(geometry, dst[i], h));
+      Copy(geometry, kv.keys, LocateKey(geometry, src[i], h), LocateKey(geometry, dst[i], h));
+      Copy(geometry, kv.values, LocateValue(geometry, src[i], h), LocateValue(geometry, dst[i], h));
     }
   }
 }
@@ -86,8 +137,8 @@ void ReadCpuKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<f
   std::size_t at = 0;
   for (int slot : slots) {
     for (int h = 0; h < geometry.num_kv_heads; ++h, at += geometry.head_dim) {
-      Load(geometry, kv.keys, KeyElements(geometry, slot, h), keys->data() + at);
-      Load(geometry, kv.values, ValueElements(geometry, slot, h), values->data() + at);
+      Load(geometry, kv.keys, LocateKey(geometry, slot, h), keys->data() + at);
+      Load(geometry, kv.values, LocateValue(geometry, slot, h), values->data() + at);
     }
   }
 }

@@ -1,4 +1,5 @@
-// Where the CPU backend keeps keys and values within a block; kernel_table.h explains the layout.
+// Where the CPU backend keeps keys and values; kernel_table.h explains the layout. A head's blocks lie one
+// after another, so that a sequence whose blocks were free in order is read as one stream.
 #pragma once
 
 #include <span>
@@ -8,7 +9,7 @@
 
 namespace reprise {
 
-// Elements before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
+// Bytes before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile);
 
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key);

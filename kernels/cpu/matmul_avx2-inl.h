@@ -208,3 +208,22 @@ void MatMulAvx2(const std::byte* tiles, int tile_count, const std::byte* panel, 
   for (int first = kQuarters; first < 4; first += kQuarters)
     MultiplyQuarters<kType, kRows, kQuarters>(tiles, tile_count, panel, sums, stride, resume, first, {});
 }
+
+// The peak of what these rest on, products of bytes added in pairs (peak-inl.h).
+std::int64_t PeakBytePairs(int rounds) {
+  __m256i sums[kPeakChains];
+  for (int i = 0; i < kPeakChains; ++i) sums[i] = _mm256_set1_epi16(static_cast<short>(i));
+  __m256i x = _mm256_set1_epi8(1);
+  for (int round = 0; round < rounds; ++round) {
+    REPRISE_UNROLL
+    for (int i = 0; i < kPeakChains; ++i) {
+      asm volatile("" : "+x"(x));  // another product each time
+      sums[i] = _mm256_add_epi16(sums[i], _mm256_maddubs_epi16(x, x));
+    }
+  }
+  for (int i = 1; i < kPeakChains; ++i) sums[0] = _mm256_add_epi16(sums[0], sums[i]);
+  std::int16_t result[16];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(result), sums[0]);
+  asm volatile("" : : "r"(result) : "memory");
+  return std::int64_t{2} * 32 * kPeakChains * rounds;
+}

@@ -81,3 +81,11 @@ void MatMulTiles(const std::byte* tiles, int tile_count, const std::byte* panel,
   FetchForWriting<kRows>(sums, stride);
   MultiplyTiles<kType>(kRows, tiles, tile_count, panel, sums, stride, resume, prefetch);
 }
+
+// The peak of the tile unit on products of 32 columns (peak-inl.h).
+std::int64_t PeakTiles(int rounds) {
+  Tiles::Begin();
+  const std::int64_t operations = Tiles::Peak(rounds);
+  Tiles::End();
+  return operations;
+}

@@ -179,3 +179,19 @@ void MatMulVnni(const std::byte* tiles, int tile_count, const std::byte* panel, 
     _mm512_storeu_ps(sums + stride * r + 16, sum[r][1]);
   }
 }
+
+// The peak of the instruction that all of these rest on (peak-inl.h).
+[[maybe_unused]] std::int64_t PeakVnni(int rounds) {
+  __m512i sums[kPeakChains];
+  for (int i = 0; i < kPeakChains; ++i) sums[i] = _mm512_set1_epi32(i);
+  const __m512i x = _mm512_set1_epi8(1);
+  for (int round = 0; round < rounds; ++round) {
+    REPRISE_UNROLL
+    for (int i = 0; i < kPeakChains; ++i) sums[i] = _mm512_dpbusd_epi32(sums[i], x, x);
+  }
+  for (int i = 1; i < kPeakChains; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
+  std::int32_t result[16];
+  _mm512_storeu_si512(result, sums[0]);
+  asm volatile("" : : "r"(result) : "memory");
+  return std::int64_t{2} * 64 * kPeakChains * rounds;
+}

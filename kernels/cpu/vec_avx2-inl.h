@@ -80,6 +80,25 @@ REPRISE_INLINE Vec PowerOfTwo(IntVec i) {
   return {PowerOfTwoEight(i.lo), PowerOfTwoEight(i.hi)};
 }
 
+REPRISE_INLINE IntVec SetInt(std::int32_t x) {
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+REPRISE_INLINE __m256i LoadBytePairsEight(const std::byte* p) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+REPRISE_INLINE IntVec LoadBytePairs(const std::byte* p) {
+  return {LoadBytePairsEight(p), LoadBytePairsEight(p + 16)};
+}
+REPRISE_INLINE IntVec AddDotPairs(IntVec a, IntVec b, IntVec sum) {
+  return {_mm256_add_epi32(sum.lo, _mm256_madd_epi16(a.lo, b.lo)),
+          _mm256_add_epi32(sum.hi, _mm256_madd_epi16(a.hi, b.hi))};
+}
+REPRISE_INLINE void StoreInt16(std::int16_t* p, IntVec a) {
+  // packs works within 128-bit lanes: words 0-3,8-11 | 4-7,12-15, put right by the permutation.
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
+}
+
 REPRISE_INLINE __m256 SelectRangeEight(__m256i lane, int first, int last, __m256 a, __m256 b) {
   const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(first), lane),
                                           _mm256_cmpgt_epi32(lane, _mm256_set1_epi32(last)));

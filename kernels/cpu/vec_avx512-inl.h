@@ -67,6 +67,23 @@ REPRISE_INLINE Vec PowerOfTwo(IntVec i) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(i, _mm512_set1_epi32(127)), 23));
 }
 
+REPRISE_INLINE IntVec SetInt(std::int32_t x) {
+  return _mm512_set1_epi32(x);
+}
+// 16 pairs of int8, as pairs of int16; sums of the products of such pairs, added to `sum`.
+REPRISE_INLINE IntVec LoadBytePairs(const std::byte* p) {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+// In place: around the intrinsic, GCC 12 copies every sum twice.
+REPRISE_INLINE IntVec AddDotPairs(IntVec a, IntVec b, IntVec sum) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+// Values within [-32768, 32767].
+REPRISE_INLINE void StoreInt16(std::int16_t* p, IntVec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+}
+
 // Lane i of a where first <= i <= last, of b elsewhere.
 REPRISE_INLINE Vec SelectRange(int first, int last, Vec a, Vec b) {
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -108,6 +108,10 @@ class CudaBackend final : public Backend {
   }
   Status Synchronize() override { return stream_->Synchronize(); }
   MemoryUse memory() const override;
+  Status CheckKvType(KvType type) const override {
+    if (type != KvType::kInt8) return OkStatus();
+    return InvalidArgument("a GPU keeps keys and values in bf16 or f32, not in int8");
+  }
 
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
     RETURN_IF_ERROR(CheckWeightSources(sources));

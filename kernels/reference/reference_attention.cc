@@ -5,18 +5,26 @@
 #include <cstring>
 
 #include "base/float_types.h"
+#include "kernels/kv_int8.h"
 
 namespace reprise {
 namespace {
 
 std::size_t SlotOffset(const KvGeometry& geometry, int slot, int kv_head) {
-  return (static_cast<std::size_t>(slot) * geometry.num_kv_heads + kv_head) * geometry.head_dim *
-         geometry.element_bytes();
+  return (static_cast<std::size_t>(slot) * geometry.num_kv_heads + kv_head) * geometry.head_bytes();
 }
 
 void StoreHead(const KvGeometry& geometry, const float* values, std::byte* out) {
   if (geometry.type == KvType::kF32) {
     std::memcpy(out, values, sizeof(float) * geometry.head_dim);
+    return;
+  }
+  if (geometry.type == KvType::kInt8) {
+    const KvScale scale = KvScaleOf(values, geometry.head_dim);
+    std::memcpy(out, &scale.scale, sizeof(float));
+    out += sizeof(float);
+    for (int d = 0; d < geometry.head_dim; ++d)
+      out[d] = static_cast<std::byte>(QuantizeKv(values[d], scale.inverse));
     return;
   }
   for (int d = 0; d < geometry.head_dim; ++d) {
@@ -28,6 +36,14 @@ void StoreHead(const KvGeometry& geometry, const float* values, std::byte* out) 
 void LoadHead(const KvGeometry& geometry, const std::byte* stored, float* out) {
   if (geometry.type == KvType::kF32) {
     std::memcpy(out, stored, sizeof(float) * geometry.head_dim);
+    return;
+  }
+  if (geometry.type == KvType::kInt8) {
+    float scale;
+    std::memcpy(&scale, stored, sizeof(float));
+    stored += sizeof(float);
+    for (int d = 0; d < geometry.head_dim; ++d)
+      out[d] = scale * static_cast<float>(static_cast<std::int8_t>(stored[d]));
     return;
   }
   for (int d = 0; d < geometry.head_dim; ++d) {

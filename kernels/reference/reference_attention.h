@@ -1,5 +1,5 @@
 // The reference backend's norm, rotary embedding, attention and KV cache. Within a block the cache is
-// [slot][kv head][head_dim].
+// [slot][kv head][head_dim], with the scale of an int8 head before it.
 #pragma once
 
 #include <span>

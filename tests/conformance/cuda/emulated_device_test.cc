@@ -60,6 +60,17 @@ TEST_CASE("cuda: the KV cache takes what is left of the GPU's share") {
   CHECK_THAT(status.message(), Catch::Contains("in use") && Catch::Contains("--gpu-memory-utilization"));
 }
 
+TEST_CASE("cuda: keys and values in int8 are refused with what is allowed") {
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  const auto decoder = LoadOn(*backend);
+  REQUIRE(decoder.ok());
+  EngineOptions options;
+  options.kv_type = KvType::kInt8;
+  const Status status = EngineCore::Create(*backend, EngineModels(**decoder), options).status();
+  CHECK(status.code() == StatusCode::kInvalidArgument);
+  CHECK_THAT(status.message(), Catch::Contains("int8") && Catch::Contains("bf16 or f32"));
+}
+
 TEST_CASE("E9: a fault of the device ends every stream and the engine says so") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   const auto decoder = LoadOn(*backend);

@@ -21,9 +21,13 @@ SceneOutput RunScene(Backend* backend, const SceneShape& shape, int num_sequence
   return scene.output();
 }
 
+std::string Name(KvType type) {
+  return type == KvType::kF32 ? "f32" : type == KvType::kBF16 ? "bf16" : "int8";
+}
+
 std::string Describe(const SceneShape& shape) {
   return std::to_string(shape.num_heads) + "/" + std::to_string(shape.num_kv_heads) + " heads of " +
-         std::to_string(shape.head_dim) + (shape.type == KvType::kBF16 ? " bf16" : " f32") + ", blocks of " +
+         std::to_string(shape.head_dim) + " " + Name(shape.type) + ", blocks of " +
          std::to_string(shape.block_size) + ", window " + std::to_string(shape.sliding_window) +
          (shape.head_norm ? ", head norm" : "");
 }
@@ -43,10 +47,17 @@ TEST_CASE("attention is close to the reference") {
       INFO(leg.name << ": " << Describe(shape));
       const SceneOutput got = RunScene(leg.backend.get(), shape, 3, MixedSchedule());
       // A convex combination of values, |v| <= 2: weights are off by their exponentials' and the sums'
-      // rounding. With a norm the queries and keys themselves are, too, and so is what bf16 rounds them to.
-      const double scores =
-          shape.head_norm ? (shape.type == KvType::kBF16 ? 0.02 * std::sqrt(shape.head_dim) : 1e-5) : 0;
-      const double bound = 2.0 * (2.0 * KvScene::kMaxPositions * std::ldexp(1.0, -24) + scores);
+      // rounding. With a norm the queries and keys themselves are, too, and so is what the cache rounds them
+      // to.
+      const double rounded = shape.type == KvType::kF32 ? 1e-5 : 0.02 * std::sqrt(shape.head_dim);
+      const double scores = shape.head_norm ? rounded : 0;
+      // With int8 keys and values, queries and weights may be rounded to 16 bits: a score of numbers below
+      // 2 sqrt(2) is off by half a step of the query in every dimension, and each weight of a partition by
+      // half a step of the largest, which is at least as much of their sum.
+      const double sixteen_bits =
+          shape.type == KvType::kInt8 ? (8.0 * std::sqrt(shape.head_dim) + 256) / 65534 : 0;
+      const double bound =
+          2.0 * (2.0 * KvScene::kMaxPositions * std::ldexp(1.0, -24) + scores + sixteen_bits);
       double worst = 0.0;
       for (int s = 0; s < 3; ++s) {
         REQUIRE(got[s].size() == expected[s].size());
@@ -99,6 +110,19 @@ TEST_CASE("chunks, batch, block table and threads change no bit") {
   }
 }
 
+template <typename T>
+double Largest(const T* x, int n) {
+  double largest = 0;
+  for (int i = 0; i < n; ++i) largest = std::max(largest, std::fabs(static_cast<double>(x[i])));
+  return largest;
+}
+
+// How far the cache may hold x off; `step` is that of int8 for its head.
+double StorageError(KvType type, double x, double step) {
+  if (type == KvType::kInt8) return step * (0.5 + 127 * 3 * std::ldexp(1.0, -24));
+  return std::fabs(x) * std::ldexp(1.0, type == KvType::kBF16 ? -8 : -23);
+}
+
 TEST_CASE("rotated keys and raw values are what the cache holds") {
   std::vector<Leg> legs = AttentionLegs();
   legs.push_back({"reference", MakeReferenceBackend()});
@@ -113,8 +137,7 @@ TEST_CASE("rotated keys and raw values are what the cache holds") {
       leg.backend->ReadKvSlots(slots, scene.kv(), &keys, &values);
       const int dim = shape.head_dim;
       REQUIRE(keys.size() == 21u * shape.num_kv_heads * dim);
-      // Products of numbers up to 4 cancel in a rotation; the cache may round the result to bf16.
-      const double epsilon = shape.type == KvType::kBF16 ? std::ldexp(1.0, -8) : std::ldexp(1.0, -23);
+      // Products of numbers up to 4 cancel in a rotation; the cache may round the result.
       const double cancellation = 8 * std::ldexp(1.0, -23);
       int wrong = 0;
       for (int p = 0; p < 21; ++p) {
@@ -122,10 +145,13 @@ TEST_CASE("rotated keys and raw values are what the cache holds") {
         for (int h = 0; h < shape.num_kv_heads; ++h) {
           const std::vector<double> key = scene.ExactKey(1, p, h);
           const float* value = row.data() + (shape.num_heads + shape.num_kv_heads + h) * dim;
+          const double key_step = Largest(key.data(), dim) / 127;
+          const double value_step = Largest(value, dim) / 127;
           for (int d = 0; d < dim; ++d) {
             const std::size_t i = (static_cast<std::size_t>(p) * shape.num_kv_heads + h) * dim + d;
-            if (!(std::fabs(keys[i] - key[d]) <= epsilon * std::fabs(key[d]) + cancellation)) ++wrong;
-            if (!(std::fabs(values[i] - value[d]) <= epsilon * std::fabs(value[d]))) ++wrong;
+            const double key_error = StorageError(shape.type, key[d], key_step) + cancellation;
+            if (!(std::fabs(keys[i] - key[d]) <= key_error)) ++wrong;
+            if (!(std::fabs(values[i] - value[d]) <= StorageError(shape.type, value[d], value_step))) ++wrong;
           }
         }
       }
@@ -135,11 +161,15 @@ TEST_CASE("rotated keys and raw values are what the cache holds") {
 }
 
 TEST_CASE("copied slots read the same and leave the rest alone") {
+  const KvType type = GENERATE(KvType::kF32, KvType::kBF16, KvType::kInt8);
   std::vector<Leg> legs = AttentionLegs();
   legs.push_back({"reference", MakeReferenceBackend()});
   for (Leg& leg : legs) {
-    INFO(leg.name);
-    KvScene scene(leg.backend.get(), SceneShape{}, 2, 3);
+    if (!leg.backend->CheckKvType(type).ok()) continue;
+    INFO(leg.name << ", " << Name(type));
+    SceneShape shape;
+    shape.type = type;
+    KvScene scene(leg.backend.get(), shape, 2, 3);
     scene.Run({{0, 40}, {1, 40}});
     const std::vector<int> source = {scene.SlotOf(0, 3), scene.SlotOf(0, 17), scene.SlotOf(0, 39)};
     const std::vector<int> target = {scene.SlotOf(1, 30), scene.SlotOf(1, 2), scene.SlotOf(1, 16)};

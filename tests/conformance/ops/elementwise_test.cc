@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <numeric>
+#include <string>
 
 #include "tests/conformance/ops/legs.h"
 #include "tests/conformance/ops/op_data.h"
@@ -46,7 +48,10 @@ TEST_CASE("packed quantised weights take what the file takes") {
       Result<std::unique_ptr<Weight>> weight = leg.backend->Pack({&source, 1});
       REQUIRE(weight.ok());
       INFO(leg.name << " " << (*weight)->form());
-      CHECK((*weight)->bytes() <= data.size() * 1.03);
+      const double ratio = static_cast<double>((*weight)->bytes()) / static_cast<double>(data.size());
+      if (leg.name == "avx2")
+        std::printf("packed %s: %.3f of the file\n", std::string((*weight)->form()).c_str(), ratio);
+      CHECK(ratio <= 1.03);
     }
   }
 }

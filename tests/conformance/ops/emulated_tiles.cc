@@ -50,6 +50,7 @@ struct Tiles {
   static void DotHalf(const std::byte* q, const std::byte* lines, std::int32_t (&dots)[2][16][16]) {
     DotGroups(q, lines, 4, dots);
   }
+  static std::int64_t Peak(int) { return 0; }
 };
 
 // Each builds on those before it.
@@ -60,6 +61,7 @@ struct Tiles {
 #include "kernels/cpu/exp-inl.h"
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
+#include "kernels/cpu/peak-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/matmul_tiles-inl.h"
@@ -74,6 +76,8 @@ constexpr MatMulKernel QuantizedKernel() {
     return MatMulTiles<kType, kRows>;
   }
 }
+
+constexpr PeakLoop kPeakIntegers = PeakTiles;
 
 #include "kernels/cpu/kernel_table-inl.h"
 

@@ -41,11 +41,13 @@ std::vector<int> ThreadCounts() {
   return {1, 3};
 }
 std::vector<SceneShape> AttentionShapes() {
-  return {{9, 3, 64, 16, KvType::kBF16, 0, false},  {4, 4, 64, 32, KvType::kF32, 0, false},
-          {8, 1, 128, 16, KvType::kBF16, 0, false}, {4, 2, 80, 16, KvType::kF32, 0, true},
-          {2, 1, 72, 48, KvType::kBF16, 0, false},  {7, 1, 2, 16, KvType::kF32, 0, false},
-          {4, 2, 24, 16, KvType::kBF16, 0, true},   {6, 2, 64, 16, KvType::kBF16, 100, false},
-          {3, 3, 32, 16, KvType::kF32, 300, false}};
+  return {{9, 3, 64, 16, KvType::kBF16, 0, false},   {4, 4, 64, 32, KvType::kF32, 0, false},
+          {8, 1, 128, 16, KvType::kBF16, 0, false},  {4, 2, 80, 16, KvType::kF32, 0, true},
+          {2, 1, 72, 48, KvType::kBF16, 0, false},   {7, 1, 2, 16, KvType::kF32, 0, false},
+          {4, 2, 24, 16, KvType::kBF16, 0, true},    {6, 2, 64, 16, KvType::kBF16, 100, false},
+          {3, 3, 32, 16, KvType::kF32, 300, false},  {9, 3, 64, 16, KvType::kInt8, 0, false},
+          {2, 1, 72, 48, KvType::kInt8, 100, false}, {7, 1, 2, 32, KvType::kInt8, 0, false},
+          {4, 2, 24, 16, KvType::kInt8, 0, true}};
 }
 
 }  // namespace reprise::test

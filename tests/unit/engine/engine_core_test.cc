@@ -10,10 +10,10 @@
 namespace reprise {
 namespace {
 
-EngineOptions TestOptions() {
+EngineOptions TestOptions(KvType type = KvType::kF32) {
   EngineOptions options;
   options.kv_cache_bytes = std::uint64_t{8} << 20;
-  options.kv_type = KvType::kF32;
+  options.kv_type = type;
   options.max_num_seqs = 16;
   options.max_num_batched_tokens = 64;
   options.poison_kv = true;
@@ -52,10 +52,10 @@ std::vector<std::vector<TokenId>> Tokens(const std::vector<Collected>& results) 
   return tokens;
 }
 
-std::vector<std::vector<TokenId>> RunAlone(TinyModel& model) {
+std::vector<std::vector<TokenId>> RunAlone(TinyModel& model, KvType type) {
   std::vector<std::vector<TokenId>> alone;
   for (const auto& request : Workload()) {
-    EngineOptions options = TestOptions();
+    EngineOptions options = TestOptions(type);
     options.enable_prefix_cache = false;
     const auto core = MakeCore(model, options);
     alone.push_back(RunAll(*core, {request})[0].tokens);
@@ -65,21 +65,22 @@ std::vector<std::vector<TokenId>> RunAlone(TinyModel& model) {
 
 // Invariant E1: the output of a request is a function of the request alone.
 TEST_CASE("E1: batching, chunking, preemption and prefix hits do not change tokens", "[engine]") {
+  const KvType type = GENERATE(KvType::kF32, KvType::kBF16, KvType::kInt8);
   TinyModel model;
-  const auto alone = RunAlone(model);
+  const auto alone = RunAlone(model, type);
   std::set<std::vector<TokenId>> distinct(alone.begin(), alone.end());
   CHECK(distinct.size() == alone.size());
 
   SECTION("in one batch") {
-    CHECK(Tokens(RunAll(*MakeCore(model, TestOptions()), Workload())) == alone);
+    CHECK(Tokens(RunAll(*MakeCore(model, TestOptions(type)), Workload())) == alone);
   }
   SECTION("in small chunks") {
-    EngineOptions options = TestOptions();
+    EngineOptions options = TestOptions(type);
     options.max_num_batched_tokens = 17;
     CHECK(Tokens(RunAll(*MakeCore(model, options), Workload())) == alone);
   }
   SECTION("with preemption") {
-    EngineOptions options = TestOptions();
+    EngineOptions options = TestOptions(type);
     KvGeometry geometry = model.decoder->kv_geometry();
     geometry.type = options.kv_type;
     options.kv_cache_bytes = 12 * KvCache::BlockBytes(std::vector(model.decoder->num_layers(), geometry));
@@ -94,7 +95,7 @@ TEST_CASE("E1: batching, chunking, preemption and prefix hits do not change toke
     CHECK(core->scheduler().block_pool().num_used() == 0);
   }
   SECTION("from the prefix cache") {
-    const auto core = MakeCore(model, TestOptions());
+    const auto core = MakeCore(model, TestOptions(type));
     CHECK(Tokens(RunAll(*core, Workload())) == alone);
     const auto again = RunAll(*core, Workload(100));
     CHECK(Tokens(again) == alone);
@@ -104,17 +105,18 @@ TEST_CASE("E1: batching, chunking, preemption and prefix hits do not change toke
   }
   SECTION("with one thread") {
     TinyModel single("smollm2", 1);
-    CHECK(Tokens(RunAll(*MakeCore(single, TestOptions()), Workload())) == alone);
+    CHECK(Tokens(RunAll(*MakeCore(single, TestOptions(type)), Workload())) == alone);
   }
 }
 
 // Invariant E2: so are the bytes it leaves in the cache.
 TEST_CASE("E2: keys and values are the same bytes in any company", "[engine]") {
+  const KvType type = GENERATE(KvType::kF32, KvType::kBF16, KvType::kInt8);
   TinyModel model;
   std::mt19937 random(3);
   const std::vector<TokenId> prompt = RandomPrompt(random, 50);
   const auto run = [&](int max_batched, bool company) {
-    EngineOptions options = TestOptions();
+    EngineOptions options = TestOptions(type);
     options.max_num_batched_tokens = max_batched;
     options.enable_prefix_cache = false;
     const auto core = MakeCore(model, options);
