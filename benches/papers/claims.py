@@ -1,4 +1,4 @@
-"""What the three papers claim, and what is done about each claim here. Figures of ours are in docs/results/papers.json."""
+"""What the three papers claim, and what is done about each claim here. Our figures are in docs/results/papers.json."""
 
 import dataclasses
 
@@ -18,8 +18,8 @@ OWN = "Of our own"
 
 CLAIMS = {
     RECYCLE: [
-        Claim("R1", "1.40× with a KV cache: 13.4 against 18.7 ms a token; 1.3 B model, module of six layers, unverified, "
-              "batch 1, lengths 64 to 1,024",
+        Claim("R1", "1.40× with a KV cache: 13.4 against 18.7 ms a token; 1.3 B model, module of six layers, "
+              "unverified, batch 1, lengths 64 to 1,024",
               "SmolLM2-135M at 4 bits on two CPU cores, module of one layer, one stream, greedy",
               "A model a tenth of the size, and a module that is 4 of 135 M parameters instead of 15 %: a draft costs "
               "less, and guesses less well."),
@@ -46,7 +46,8 @@ CLAIMS = {
         Claim("D2", "26 % on 23 tasks that were not distilled on (also 1.93 → 2.21 and 1.78 → 2.02)",
               "the same on categories held out by name: five whole books, WikiText-2, GSM8K questions",
               "Other tasks than the paper's; a teller of tales continues questions as tales."),
-        Claim("D3", "+7 to 37 % with a larger target than was distilled from", "–", "Not measured: one target of each kind."),
+        Claim("D3", "+7 to 37 % with a larger target than was distilled from", "–",
+              "Not measured: one target of each kind."),
         Claim("D4", "6 to 10× latency with little loss, target distilled too", "–", "Not measured."),
         Claim("D5", "lossy verification trades quality for latency",
               "speed by lenience, recycled decoding of SmolLM2",

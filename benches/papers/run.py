@@ -76,7 +76,8 @@ def measure_recycling(options):
                    "spread": spread(ratios("unverified"))},
             "R1v": {**shared, "figure": f"{statistics.median(ratios('recycle:1')):.2f}× ({stood:.0%} of drafts stood)",
                     "spread": spread(ratios("recycle:1"))},
-            "R5": {**shared, "figure": f"{per_pass['unverified']:.2f} unverified, {per_pass['recycle:1']:.2f} verified"}}
+            "R5": {**shared,
+                   "figure": f"{per_pass['unverified']:.2f} unverified, {per_pass['recycle:1']:.2f} verified"}}
 
 
 def parameters(options, path):
@@ -108,7 +109,8 @@ def measure_lenience(options):
     strict = statistics.median(speeds[1])
     shown = ", ".join(f"{lenience:g}: {statistics.median(speeds[lenience]) / strict:.2f}×" for lenience in LENIENCES)
     return {"D5": {"figure": f"over strict verification, by lenience {shown}", "command": command,
-                   "data": f"about {options.limit} prompts of {options.prompts.name}", "runs": f"{options.rounds} rounds"}}
+                   "data": f"about {options.limit} prompts of {options.prompts.name}",
+                   "runs": f"{options.rounds} rounds"}}
 
 
 def measure_sliced_steps(options):
@@ -141,7 +143,8 @@ def spread_of_sliced_steps(rows):
 
 def read_distillation(figures):
     """D1 and D2 from the file that distillspec.py writes."""
-    shared = {"command": figures.get("command", "python benches/papers/distillspec.py …"), "runs": f"{figures['seeds']} seed(s)",
+    shared = {"command": figures.get("command", "python benches/papers/distillspec.py …"),
+              "runs": f"{figures['seeds']} seed(s)",
               "data": f"{figures['tokens']:,} answer tokens a draft. {figures.get('note', '')}".strip()}
     overall, held_out, spreads = [], [], []
     for temperature, result in figures["temperatures"].items():
@@ -175,7 +178,8 @@ def page(figures):
     lines = ["# The papers' claims", "",
              "Made by `benches/papers/run.py` from `papers.json`; do not edit. Each figure has its command below.", ""]
     for paper, claims in CLAIMS.items():
-        lines += [f"## {paper}", "", "| | claim | here | figure | spread | how far they compare |", "|---|---|---|---|---|---|"]
+        lines += [f"## {paper}", "", "| | claim | here | figure | spread | how far they compare |",
+                  "|---|---|---|---|---|---|"]
         for claim in claims:
             row = figures.get(claim.id, {})
             lines.append(f"| {claim.id} | {claim.paper} | {claim.ours} | {row.get('figure', '–')} | "

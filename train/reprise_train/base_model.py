@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from reprise_train.errors import TrainError, UsageError
-from reprise_train.files import read_json, read_tensors
+from reprise_train.files import read_json
 from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Decoder, ModelConfig
+from reprise_train.tensor_files import read_tensors
 
 HEAD = "head.weight"
 """Name of the output head in `Base.weights` when it is not tied to the embedding."""

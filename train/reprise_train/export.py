@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from reprise_train import checkpoint
@@ -22,6 +21,7 @@ from reprise_train.data import load_corpus
 from reprise_train.files import replace_directory, write_json
 from reprise_train.hf_names import hf_name, size_fields
 from reprise_train.model import Decoder, ModelConfig
+from reprise_train.tensor_files import write_tensors
 from reprise_train.tokenizer import END_OF_TEXT, end_of_text_id
 
 CHAT_TEMPLATE = (
@@ -69,7 +69,7 @@ def _write(model: Decoder, tokenizer: Tokenizer, end: int, folder: Path, card: s
         hf_name(name): weight.detach().to("cpu", torch.bfloat16).contiguous()
         for name, weight in model.named_parameters()
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", weights)
     tokenizer.save(os.fspath(folder / "tokenizer.json"), pretty=True)
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there. Without PyTorch but for tensors: `prompts` and `generate` need none."""
+"""Files that are either whole or not there. No PyTorch here: `generate` needs none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reprise_train.errors import TrainError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SIDE_FILES = (
     "tokenizer.json",
@@ -55,8 +51,6 @@ def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise TrainError(f"cannot write beside {folder}: {error.strerror}") from None
-    from safetensors import SafetensorError
-
     try:
         write(partial)
         partial.chmod(0o755)
@@ -65,7 +59,7 @@ def replace_directory(folder: Path, write: Callable[[Path], None]) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise TrainError(f"cannot write {folder}: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -80,17 +74,6 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise TrainError(f"{path} is not a JSON object")
     return content
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """A safetensors file. Raises TrainError when it is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise TrainError(f"cannot read {path}: {error}") from None
 
 
 def copy_side_files(source: Path, folder: Path) -> None:

@@ -16,13 +16,13 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from reprise_train.cli import exit_on_error
 from reprise_train.errors import TrainError
 from reprise_train.files import copy_side_files, read_json, replace_directory, write_json
 from reprise_train.sliced_model import SLICED_CLASS
+from reprise_train.tensor_files import write_tensors
 
 _NORM_EPSILON = 1e-5
 _CLASSES = ("LlamaForCausalLM", "OPTForCausalLM", "PhiForCausalLM")
@@ -105,7 +105,7 @@ def convert(weights: Path, widths: Path, model: Path, out: Path) -> None:
         raise TrainError(f"{weights} has no shortcut matrices: it is not a sliced model")
 
     def write(folder: Path) -> None:
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(folder / "model.safetensors", tensors)
         copy_side_files(model, folder)
         write_json(folder / "config.json", config)
 

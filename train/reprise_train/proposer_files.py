@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reprise_train.base_model import Base
 from reprise_train.errors import TrainError
-from reprise_train.files import read_json, read_tensors, replace_directory, write_json
+from reprise_train.files import read_json, replace_directory, write_json
+from reprise_train.tensor_files import read_tensors, write_tensors
 
 FileName = Callable[[str], str]
 """Our name of a parameter to the file's."""
@@ -44,7 +44,7 @@ def write_proposer(
         }
         if len(draft_ids) < base.config.vocab_size:
             weights["d2t"] = draft_ids.cpu().contiguous()
-        save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(partial / "model.safetensors", weights)
         write_json(partial / "config.json", config | tied)
         (partial / "README.md").write_text(card, encoding="utf-8")
 

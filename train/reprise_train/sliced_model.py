@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reprise_train.errors import TrainError, UsageError
-from reprise_train.files import copy_side_files, read_json, read_tensors, write_json
+from reprise_train.files import copy_side_files, read_json, write_json
 from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Attention, FeedForward, ModelConfig, rotary_tables
+from reprise_train.tensor_files import read_tensors, write_tensors
 
 SLICED_CLASS = "RepriseSliced"
 
@@ -128,6 +128,6 @@ def write_sliced(
         tensors[hf_name(name)] = weight.detach().cpu().to(stored.dtype).contiguous()
     raw = dict(files.raw_config)
     raw["slicing"] = raw["slicing"] | {"made_by": raw["slicing"].get("made_by", {}) | made_by}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", tensors)
     copy_side_files(files.folder, folder)
     write_json(folder / "config.json", raw)
