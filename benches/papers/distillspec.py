@@ -37,13 +37,12 @@ CROSS_ENTROPY = "--on-policy 0 --sft-steps 1000000"
 def candidates():
     """Name → flags of reprise_train.distil: what is tried before the run of three seeds."""
     tried = {f"ce-lr{lr}": f"{CROSS_ENTROPY} --lr {lr}" for lr in ("4e-3", "8e-3")}
-    distilled = {"fkl-target-text": "--divergence fkl --on-policy 0",
-                 "fkl-on-policy": "--divergence fkl --on-policy 0.5",
-                 "jsd-on-policy": "--divergence jsd --on-policy 0.5",
-                 "fkl-sharp": "--divergence fkl --temperature 0.5 --on-policy 0"}
-    for name, flags in distilled.items():
-        tried[name] = f"{flags} --lr 4e-3"
-        tried[f"{name}-lr8e-3"] = f"{flags} --lr 8e-3"
+    for divergence in ("fkl", "jsd"):
+        tried[f"{divergence}-on-policy"] = f"--divergence {divergence} --on-policy 0.5 --lr 4e-3"
+    tried["fkl-target-text"] = "--divergence fkl --on-policy 0 --lr 4e-3"
+    tried["fkl-target-text-lr8e-3"] = "--divergence fkl --on-policy 0 --lr 8e-3"
+    tried["fkl-sharp"] = "--divergence fkl --temperature 0.5 --on-policy 0 --lr 4e-3"
+    tried["fkl-sharp-lr8e-3"] = "--divergence fkl --temperature 0.5 --on-policy 0 --lr 8e-3"
     return tried
 
 

@@ -78,8 +78,10 @@ class Loop:
         self.log.rewind(self.position.step)
 
     def begin(self, resumed: bool, **facts: object) -> None:
-        """Logs the settings and `facts` about the run."""
+        """Logs the settings and `facts` about the run, in a new log unless `resumed`."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not resumed:
+            self.log.path.unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
         kind = "resume" if resumed else "start"
         self.log.add(kind, step=self.position.step, **self.settings.identity, **facts)
 
