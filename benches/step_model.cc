@@ -119,7 +119,7 @@ Status StepModel::Run(int sequences, int tokens, int context) {
   }
   const BatchView batch{ids, positions, slots, query_start, context_len, block_start, block_ids, logit_rows};
   const MatrixView residual{residual_, batch.num_tokens(), shape_.width, shape_.width};
-  backend_.Embed(batch.token_ids, *embedding_, residual);
+  backend_.Embed(batch, *embedding_, residual);
   backend_.PlanAttention(batch, kv_.front().geometry, plan_.get());
   for (std::size_t l = 0; l < layers_.size(); ++l) RunLayer(layers_[l], kv_[l], batch);
   const MatrixView hidden{hidden_, sequences, shape_.width, shape_.width};

@@ -10,11 +10,14 @@ namespace reprise {
 namespace {
 
 constexpr std::size_t kPiece = std::size_t{1} << 20;
+// The kernels fetch ahead, and so does what they are measured by: 4 KiB.
+constexpr std::size_t kAheadWords = 512;
 
 // Eight independent sums, so that the additions never wait for each other.
 std::uint64_t Sum(const std::uint64_t* words, std::size_t count) {
   std::uint64_t sums[8] = {};
   for (std::size_t i = 0; i + 8 <= count; i += 8) {
+    __builtin_prefetch(words + i + kAheadWords);
     for (std::size_t j = 0; j < 8; ++j) sums[j] += words[i + j];
   }
   std::uint64_t total = 0;

@@ -1,64 +1,149 @@
 #include "engine/device_draws.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
+#include <utility>
 
-#include "base/noise.h"
 #include "engine/decoding/rule.h"
-#include "engine/logits_processor.h"
 
 namespace reprise {
 namespace {
 
-// Whether the argmax of logits, or of logits and noise, is all that `item` wants of its rows.
-bool NeedsOnlyDraws(const ScheduledSequence& item, const Draft& draft) {
-  const Request& request = *item.sequence->request;
-  const SamplingParams& sampling = request.sampling;
-  if (request.prompt_logprobs >= 0 || sampling.num_logprobs >= 0) return false;
-  if (NeedsAdjustment(request, item.sequence->num_generated())) return false;
-  const bool filtered = sampling.top_k > 0 || sampling.top_p < 1.0f || sampling.min_p > 0.0f;
-  if (filtered && sampling.temperature > 0.0f) return false;
-  return draft.tokens.empty() || (!draft.unverified && RuleFor(request) == VerificationRule::kSharedNoise);
-}
-
-DrawSpec SpecOf(const Request& request, int position) {
-  const SamplingParams& sampling = request.sampling;
-  if (sampling.temperature <= 0.0f) return {};
-  return {
-      NoiseStream({sampling.seed, request.choice, static_cast<std::uint32_t>(position), NoiseKind::kSample}),
-      1.0f / sampling.temperature};
+// Makes the draw of a row judge a drafted token.
+void Judge(const Sequence& sequence, const Draft& draft, std::size_t at, RowDraw* row) {
+  const Request& request = *sequence.request;
+  row->drafted = draft.tokens[at];
+  if (draft.unverified) {
+    row->rule = DrawRule::kGiven;
+    return;
+  }
+  switch (RuleFor(request)) {
+    case VerificationRule::kSharedNoise:
+      return;
+    case VerificationRule::kThreshold:
+      row->rule = DrawRule::kThreshold;
+      row->lenience = std::log(request.lenience);
+      return;
+    case VerificationRule::kRejection:
+      row->rule = DrawRule::kRejection;
+      row->lenience = request.lenience;
+      row->accept_stream = NoiseStreamOf(request, sequence.tokens.size() + at, NoiseKind::kAccept);
+      if (draft.kept.rows.empty()) return;  // not drawn, but looked up
+      row->draft_logits = draft.kept.rows[at];
+      row->draft_ids = draft.kept.ids;
+      row->draft_columns = draft.kept.columns;
+      return;
+  }
 }
 
 }  // namespace
 
-bool DeviceDraws::Draw(const BatchPlan& plan, std::span<const Draft> drafts, std::span<const int> row_start,
-                       Backend& backend, ConstMatrixView logits) {
-  if (logits.rows == 0) return false;
-  specs_.assign(static_cast<std::size_t>(logits.rows), DrawSpec());
-  for (std::size_t i = 0; i < plan.items.size(); ++i) {
-    const ScheduledSequence& item = plan.items[i];
-    if (row_start[i] == row_start[i + 1]) continue;
-    if (!NeedsOnlyDraws(item, drafts[i])) return false;
-    const int rows = row_start[i + 1] - row_start[i];
-    const int first = static_cast<int>(item.sequence->tokens.size() + drafts[i].tokens.size()) + 1 - rows;
-    for (int r = 0; r < rows; ++r)
-      specs_[static_cast<std::size_t>(row_start[i] + r)] = SpecOf(*item.sequence->request, first + r);
-  }
-  tokens_.assign(specs_.size(), -1);
-  return backend.DrawRows(logits, specs_, tokens_);
+Result<DeviceDraws> DeviceDraws::Create(Backend& backend, int max_rows, int vocab_size) {
+  const std::size_t row_bytes = sizeof(TokenId) + (1 + kMaxLogprobs) * sizeof(TokenScore);
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> device,
+                   backend.Allocate(static_cast<std::size_t>(max_rows) * row_bytes));
+  return DeviceDraws(backend, std::move(device), vocab_size);
 }
 
-Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int first_row,
+void DeviceDraws::Draw(const BatchPlan& plan, std::span<const Draft> drafts,
+                       std::span<PenaltyState* const> penalties, std::span<const int> row_start,
+                       ConstMatrixView logits) {
+  draws_.Clear();
+  num_scores_ = 0;
+  for (std::size_t i = 0; i < plan.items.size(); ++i)
+    AddItem(plan.items[i], drafts[i], row_start[i + 1] - row_start[i], *penalties[i]);
+  const std::size_t num_rows = draws_.rows().size();
+  if (num_rows == 0) return;
+  auto* tokens = static_cast<TokenId*>(device_->data());
+  DrawArgs args;
+  args.logits = logits;
+  args.rows = draws_.rows();
+  args.adjustments = draws_.adjustments();
+  args.tokens = tokens;
+  args.scores = reinterpret_cast<TokenScore*>(tokens + num_rows);
+  backend_->DrawRows(args);
+  tokens_.resize(num_rows);
+  backend_->Download(tokens_.data(), args.tokens, num_rows * sizeof(TokenId));
+  scores_.resize(static_cast<std::size_t>(num_scores_));
+  if (!scores_.empty()) backend_->Download(scores_.data(), args.scores, scores_.size() * sizeof(TokenScore));
+}
+
+void DeviceDraws::AddItem(const ScheduledSequence& item, const Draft& draft, int num_rows,
+                          PenaltyState& penalties) {
+  const Sequence& sequence = *item.sequence;
+  const std::size_t num_drafted = draft.tokens.size();
+  int num_draft_rows = 0;
+  if (item.reaches_end && sequence.request->max_tokens > 0)
+    num_draft_rows = std::min(1 + static_cast<int>(num_drafted), num_rows);
+  for (int row = 0; row < num_rows - num_draft_rows; ++row) AddPromptRow(item, row);
+  if (num_draft_rows == 0) return;
+  // The rows that are there are the last ones.
+  const std::size_t first = num_drafted + 1 - static_cast<std::size_t>(num_draft_rows);
+  for (std::size_t at = 0; at <= num_drafted; ++at) {
+    if (at >= first) AddDraftRow(sequence, draft, at, penalties);
+    if (at < num_drafted) penalties.Append(draft.tokens[at]);
+  }
+  for (const TokenId token : draft.tokens) penalties.Remove(token);
+}
+
+void DeviceDraws::AddPromptRow(const ScheduledSequence& item, int row) {
+  const Request& request = *item.sequence->request;
+  const int position = item.sequence->num_computed + item.num_tokens - item.num_logit_rows + row + 1;
+  if (position >= static_cast<int>(request.prompt.size())) {
+    draws_.AddGiven(-1);
+  } else {
+    AskForScores(request.prompt_logprobs,
+                 &draws_.AddGiven(request.prompt[static_cast<std::size_t>(position)]));
+  }
+}
+
+void DeviceDraws::AddDraftRow(const Sequence& sequence, const Draft& draft, std::size_t at,
+                              const PenaltyState& penalties) {
+  RowDraw& row = draws_.Add(sequence, at, penalties);
+  if (at < draft.tokens.size()) Judge(sequence, draft, at, &row);
+  AskForScores(sequence.request->sampling.num_logprobs, &row);
+}
+
+void DeviceDraws::AskForScores(int num_logprobs, RowDraw* row) {
+  row->num_logprobs = num_logprobs;
+  row->first_score = num_scores_;
+  num_scores_ += 1 + num_logprobs;
+}
+
+Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num_rows, int end_row,
                            std::vector<GeneratedToken>* accepted) const {
-  for (std::size_t i = 0; i <= draft.tokens.size(); ++i) {
-    const TokenId token = tokens_[static_cast<std::size_t>(first_row) + i];
-    if (token < 0) {
-      return Internal("the model produced no finite logit at position " +
-                      std::to_string(sequence.tokens.size() + i));
+  const auto num_drafted = static_cast<int>(draft.tokens.size());
+  for (int i = 0; i <= num_drafted; ++i) {
+    const int from_end = num_drafted + 1 - i;
+    const auto drafted = [&] { return draft.tokens[static_cast<std::size_t>(i)]; };
+    if (from_end > num_rows) {  // taken as it is
+      accepted->push_back({drafted(), 0.0f, 0, {}});
+      continue;
     }
-    accepted->push_back({token, 0.0f, 0, {}});
-    if (i < draft.tokens.size() && token != draft.tokens[i]) break;
+    GeneratedToken token = TokenOf(end_row - from_end);
+    if (token.token < 0) {
+      return Internal("the model produced no finite logit at position " +
+                      std::to_string(static_cast<int>(sequence.tokens.size()) + i));
+    }
+    accepted->push_back(std::move(token));
+    if (i < num_drafted && accepted->back().token != drafted()) break;
   }
   return OkStatus();
+}
+
+GeneratedToken DeviceDraws::TokenOf(int row) const {
+  const RowDraw& draw = draws_.rows()[static_cast<std::size_t>(row)];
+  GeneratedToken result{tokens_[static_cast<std::size_t>(row)], 0.0f, 0, {}};
+  if (draw.num_logprobs < 0) return result;
+  const auto scores = std::span(scores_).subspan(static_cast<std::size_t>(draw.first_score),
+                                                 static_cast<std::size_t>(1 + draw.num_logprobs));
+  result.logprob = scores[0].logprob;
+  result.rank = scores[0].rank;
+  for (const TokenScore& score : scores.subspan(1)) {
+    if (score.token >= 0) result.top.push_back({score.token, score.logprob, score.rank});
+  }
+  return result;
 }
 
 }  // namespace reprise

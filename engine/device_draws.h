@@ -1,12 +1,14 @@
-// Steps whose tokens the backend's device can draw itself, with the same noise, so that only token ids come
-// back and no logits.
+// Steps on backends that draw tokens where the logits are: from a plan to rows of draws, and back from what
+// was drawn to what the step loop wants. On other backends the Verifier does the same on the host.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
 #include "engine/decoding/proposer.h"
+#include "engine/row_draws.h"
 #include "engine/token_stream.h"
 #include "kernels/backend.h"
 #include "scheduler/scheduler.h"
@@ -15,21 +17,41 @@ namespace reprise {
 
 class DeviceDraws {
  public:
-  // Has the device draw for every row of the step's logits; row_start as BatchBuilder::logit_row_start.
-  // False, and nothing drawn, when the backend leaves that to the host or some request needs its logits
-  // there: for filters, penalties, bias, log-probabilities, or a rule that weighs probabilities. Tokens are
-  // there after Synchronize.
-  bool Draw(const BatchPlan& plan, std::span<const Draft> drafts, std::span<const int> row_start,
-            Backend& backend, ConstMatrixView logits);
+  // For steps of at most `max_rows` rows of logits. RESOURCE_EXHAUSTED with the size.
+  static Result<DeviceDraws> Create(Backend& backend, int max_rows, int vocab_size);
 
-  // As Verifier::Verify, from what was drawn for the item's rows, the first of which is `first_row`: drafted
-  // tokens stand as long as they are the drawn ones, and the first that is not replaces the rest.
-  Status Accept(const Sequence& sequence, const Draft& draft, int first_row,
+  // Has the device draw for every row of the step's logits, and waits for the tokens and log-probabilities;
+  // row_start as BatchBuilder::logit_row_start, penalties per item. An item's rows are those of prompt tokens
+  // whose log-probabilities are wanted, then those of its draft. Penalties are as before on return.
+  void Draw(const BatchPlan& plan, std::span<const Draft> drafts, std::span<PenaltyState* const> penalties,
+            std::span<const int> row_start, ConstMatrixView logits);
+
+  // As Verifier::Verify, from the rows of an item that follow its prompt; the last of them is end_row - 1.
+  Status Accept(const Sequence& sequence, const Draft& draft, int num_rows, int end_row,
                 std::vector<GeneratedToken>* accepted) const;
+  // The token of a row, with the log-probabilities that were asked for.
+  GeneratedToken TokenOf(int row) const;
 
  private:
-  std::vector<DrawSpec> specs_;
-  std::vector<TokenId> tokens_;
+  DeviceDraws(Backend& backend, std::unique_ptr<DeviceMemory> device, int vocab_size)
+      : backend_(&backend), device_(std::move(device)), draws_(vocab_size) {}
+
+  void AddItem(const ScheduledSequence& item, const Draft& draft, int num_rows, PenaltyState& penalties);
+  // The row after a prompt token, whose log-probability is asked for.
+  void AddPromptRow(const ScheduledSequence& item, int row);
+  // The row after the sequence and the first `at` drafted tokens, which `penalties` includes.
+  void AddDraftRow(const Sequence& sequence, const Draft& draft, std::size_t at,
+                   const PenaltyState& penalties);
+  void AskForScores(int num_logprobs, RowDraw* row);
+
+  Backend* backend_;
+  std::unique_ptr<DeviceMemory> device_;  // tokens, then scores of a step
+
+  // Of one step.
+  RowDraws draws_;
+  int num_scores_ = 0;
+  std::vector<TokenId> tokens_;  // [R]
+  std::vector<TokenScore> scores_;
 };
 
 }  // namespace reprise

@@ -115,12 +115,18 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
   if (models.recycle != nullptr) info.proposers.push_back(ProposerKind::kRecycle);
   if (models.draft != nullptr) info.proposers.push_back(ProposerKind::kDraftModel);
   info.proposers.push_back(ProposerKind::kPromptLookup);
-  return std::unique_ptr<EngineCore>(
-      new EngineCore(backend, models, config, std::move(kv), info, options.profile));
+  std::unique_ptr<EngineCore> core(new EngineCore(backend, models, config, std::move(kv), info));
+  ASSIGN_OR_RETURN(core->drafting_,
+                   Drafting::Create(backend, models, core->kv_, core->scheduler_, options.profile));
+  if (backend.draws_tokens()) {
+    ASSIGN_OR_RETURN(core->device_draws_,
+                     DeviceDraws::Create(backend, config.max_num_logit_rows, model.vocab_size));
+  }
+  return core;
 }
 
 EngineCore::EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config,
-                       KvCache kv, const EngineInfo& info, bool profile)
+                       KvCache kv, const EngineInfo& info)
     : backend_(backend),
       decoder_(*models.target),
       scheduler_(config),
@@ -129,7 +135,6 @@ EngineCore::EngineCore(Backend& backend, const EngineModels& models, const Sched
       info_(info),
       builder_(config.block_size, config.max_num_batched_tokens, config.max_num_seqs,
                config.max_num_logit_rows, config.max_model_len / config.block_size + 1),
-      drafting_(Drafting::Create(backend, models, kv_, scheduler_, profile)),
       verifiers_(static_cast<std::size_t>(backend.num_threads())) {}
 
 Status EngineCore::Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream) {
@@ -210,13 +215,13 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   const BatchView batch = builder_.Build(plan, drafts);
   const TimePoint planned = Clock::now();
   const Decoder::Output output = decoder_.Forward(batch, target_kv_);
-  const bool drawn = device_draws_.Draw(plan, drafts, builder_.logit_row_start(), backend_, output.logits);
+  if (device_draws_) device_draws_->Draw(plan, drafts, penalties_, builder_.logit_row_start(), output.logits);
   if (Status status = backend_.Synchronize(); !status.ok()) {
     AbortAll(FinishReason::kError, status);
     return status;
   }
   const TimePoint ran = Clock::now();
-  VerifyAll(plan, drawn, drawn ? ConstMatrixView() : backend_.ToHost(output.logits));
+  VerifyAll(plan, device_draws_ ? ConstMatrixView() : backend_.ToHost(output.logits));
   const TimePoint sampled = Clock::now();
   drafting_->Observe({plan, batch, accepted_, output}, drafts, Seconds(planned, ran), Seconds(ran, sampled));
   StepStats stats;
@@ -250,7 +255,7 @@ Result<bool> EngineCore::Step(EngineObserver* observer) {
   return true;
 }
 
-void EngineCore::VerifyAll(const BatchPlan& plan, bool drawn, ConstMatrixView logits) {
+void EngineCore::VerifyAll(const BatchPlan& plan, ConstMatrixView logits) {
   const std::size_t n = plan.items.size();
   generated_.resize(std::max(generated_.size(), n));
   item_status_.assign(n, OkStatus());
@@ -269,9 +274,9 @@ void EngineCore::VerifyAll(const BatchPlan& plan, bool drawn, ConstMatrixView lo
       // The last ones; of an unverified draft only the very last may be there.
       const int rows =
           std::min(1 + static_cast<int>(drafts_[i].tokens.size()), row_start[i + 1] - row_start[i]);
-      if (drawn) {
+      if (device_draws_) {
         item_status_[i] =
-            device_draws_.Accept(*item.sequence, drafts_[i], row_start[i + 1] - rows, &generated_[i]);
+            device_draws_->Accept(*item.sequence, drafts_[i], rows, row_start[i + 1], &generated_[i]);
       } else {
         const ConstMatrixView own{logits.row(row_start[i + 1] - rows), rows, logits.columns, logits.stride};
         item_status_[i] = verifiers_[static_cast<std::size_t>(thread)].Verify(*item.sequence, drafts_[i], own,
@@ -297,6 +302,10 @@ void EngineCore::CollectPromptLogprobs(const ScheduledSequence& item, ConstMatri
     const std::size_t predicted = static_cast<std::size_t>(first_position + r) + 1;
     // Recomputing after a preemption visits positions that were collected before.
     if (predicted != live.prompt_logprobs.size() || predicted >= request.prompt.size()) continue;
+    if (device_draws_) {
+      live.prompt_logprobs.push_back(device_draws_->TokenOf(first_row + r));
+      continue;
+    }
     const std::span<const float> row(logits.row(first_row + r), static_cast<std::size_t>(logits.columns));
     live.prompt_logprobs.push_back(MakeLogprobs(row, request.prompt[predicted], request.prompt_logprobs));
   }

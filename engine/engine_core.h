@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -64,11 +65,11 @@ class EngineCore {
   };
 
   EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, KvCache kv,
-             const EngineInfo& info, bool profile);
+             const EngineInfo& info);
 
   void BeginItems(const BatchPlan& plan, TimePoint now);
-  // `logits` on the host, unless the tokens have been drawn on the device.
-  void VerifyAll(const BatchPlan& plan, bool drawn, ConstMatrixView logits);
+  // `logits` on the host; empty where the device has drawn.
+  void VerifyAll(const BatchPlan& plan, ConstMatrixView logits);
   void CollectPromptLogprobs(const ScheduledSequence& item, ConstMatrixView logits, int first_row,
                              Live& live);
   // Commits, and hands each stream its tokens; nobody is told yet.
@@ -87,8 +88,8 @@ class EngineCore {
   EngineInfo info_;
   BatchBuilder builder_;
   std::unique_ptr<Drafting> drafting_;
-  std::vector<Verifier> verifiers_;  // one per host thread
-  DeviceDraws device_draws_;
+  std::vector<Verifier> verifiers_;          // one per host thread
+  std::optional<DeviceDraws> device_draws_;  // where the backend draws tokens
 
   std::unordered_map<RequestId, Live> live_;
   std::multimap<TimePoint, RequestId> deadlines_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "engine/vector_math.h"
 
@@ -98,22 +99,6 @@ void PenaltyState::Remove(TokenId token) {
   if (it != generated_.end() && --it->second == 0) generated_.erase(it);
 }
 
-void PenaltyState::Apply(const SamplingParams& params, std::span<float> logits) const {
-  if (!active_) return;
-  const auto repeat = [&](TokenId token) {
-    float& logit = logits[static_cast<std::size_t>(token)];
-    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-  };
-  if (repetition_) {
-    for (TokenId token : prompt_) repeat(token);
-  }
-  for (const auto& [token, count] : generated_) {
-    if (repetition_ && !prompt_.contains(token)) repeat(token);
-    logits[static_cast<std::size_t>(token)] -=
-        params.frequency_penalty * static_cast<float>(count) + params.presence_penalty;
-  }
-}
-
 bool NeedsAdjustment(const Request& request, int num_generated) {
   const SamplingParams& p = request.sampling;
   return !p.logit_bias.empty() || p.repetition_penalty != 1.0f || p.presence_penalty != 0.0f ||
@@ -121,17 +106,40 @@ bool NeedsAdjustment(const Request& request, int num_generated) {
          (num_generated < request.min_tokens && !request.stop_token_ids.empty());
 }
 
-void AdjustLogits(const Request& request, const PenaltyState& penalties, int num_generated,
-                  std::span<float> logits) {
-  for (const auto& [token, bias] : request.sampling.logit_bias)
-    logits[static_cast<std::size_t>(token)] += bias;
+void CollectAdjustments(const Request& request, const PenaltyState& penalties, int num_generated,
+                        int vocab_size, std::vector<LogitAdjustment>* out) {
+  const SamplingParams& params = request.sampling;
+  std::map<TokenId, float> biases;
+  for (const auto& [token, bias] : params.logit_bias) biases[token] += bias;
   if (num_generated < request.min_tokens) {
     for (TokenId token : request.stop_token_ids) {
-      if (static_cast<std::size_t>(token) < logits.size())
-        logits[static_cast<std::size_t>(token)] = kMinusInfinity;
+      if (token < vocab_size) biases[token] = kMinusInfinity;
     }
   }
-  penalties.Apply(request.sampling, logits);
+  penalties.ForEach([&](TokenId token, bool repeated, int count) {
+    LogitAdjustment adjustment{token, 0.0f, repeated ? params.repetition_penalty : 1.0f, 0.0f};
+    if (count > 0) {
+      adjustment.subtracted = params.frequency_penalty * static_cast<float>(count) + params.presence_penalty;
+    }
+    if (const auto bias = biases.find(token); bias != biases.end()) {
+      adjustment.bias = bias->second;
+      biases.erase(bias);
+    }
+    out->push_back(adjustment);
+  });
+  for (const auto& [token, bias] : biases) out->push_back({token, bias, 1.0f, 0.0f});
+}
+
+void AdjustLogits(const Request& request, const PenaltyState& penalties, int num_generated,
+                  std::span<float> logits) {
+  std::vector<LogitAdjustment> adjustments;
+  CollectAdjustments(request, penalties, num_generated, static_cast<int>(logits.size()), &adjustments);
+  for (const LogitAdjustment& by : adjustments) {
+    float& logit = logits[static_cast<std::size_t>(by.token)];
+    logit += by.bias;
+    if (by.repetition != 1.0f) logit = logit > 0 ? logit / by.repetition : logit * by.repetition;
+    logit -= by.subtracted;
+  }
 }
 
 TokenId ArgMax(std::span<const float> values) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "kernels/draw.h"
 #include "scheduler/request.h"
 
 namespace reprise {
@@ -23,11 +24,18 @@ class PenaltyState {
  public:
   explicit PenaltyState(const Request& request);
 
-  void Append(TokenId token);  // a token was committed
-  void Remove(TokenId token);  // undoes the latest Append of it (a drafted prefix was only tried)
+  bool active() const { return active_; }  // whether the request has any
+  void Append(TokenId token);              // a token was committed
+  void Remove(TokenId token);              // undoes the latest Append of it (a drafted prefix was only tried)
 
-  // Adjusts `logits` in place; touches only tokens that were seen.
-  void Apply(const SamplingParams& params, std::span<float> logits) const;
+  // Calls visit(token, whether it is repeated, how often it was generated) for each token that was seen.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    for (const auto& [token, count] : generated_) visit(token, repetition_, count);
+    for (TokenId token : prompt_) {
+      if (!generated_.contains(token)) visit(token, true, 0);
+    }
+  }
 
  private:
   bool active_ = false;
@@ -39,8 +47,13 @@ class PenaltyState {
 // True when this request's logits change before temperature, so that a private copy of the row is needed.
 bool NeedsAdjustment(const Request& request, int num_generated);
 
-// Bias, min_tokens mask (stop tokens are out until `num_generated` reaches min_tokens) and penalties, in
-// place.
+// Appends what happens to the logits of the token after `num_generated` ones: bias, min_tokens mask (stop
+// tokens are out until `num_generated` reaches min_tokens) and penalties. No token twice; ids below
+// `vocab_size`.
+void CollectAdjustments(const Request& request, const PenaltyState& penalties, int num_generated,
+                        int vocab_size, std::vector<LogitAdjustment>* out);
+
+// The same, done to `logits`.
 void AdjustLogits(const Request& request, const PenaltyState& penalties, int num_generated,
                   std::span<float> logits);
 

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "kernels/batch_view.h"
+#include "kernels/draw.h"
 #include "kernels/kv_type.h"
 #include "kernels/weight_type.h"
 
@@ -213,12 +214,15 @@ struct AttentionArgs {
   int sliding_window = 0;  // > 0: a token sees the last `sliding_window` positions, itself included
 };
 
-// How to draw a token from one row of logits: the argmax of logit * inverse_temperature + Gumbel noise, or,
-// at inverse_temperature 0, of the logits. Ties go to the lower token.
-struct DrawSpec {
-  std::uint64_t noise_stream = 0;  // base/noise.h
-  float inverse_temperature = 0.0f;
-  std::uint32_t unused = 0;  // no padding: a GPU gets this byte by byte
+// Tokens for rows of logits (kernels/draw.h).
+struct DrawArgs {
+  ConstMatrixView logits;         // [R, V], device
+  std::span<const RowDraw> rows;  // [R]
+  std::span<const LogitAdjustment> adjustments;
+  // [V], device, ascending: which token a column scores; nullptr: its own number.
+  const TokenId* ids = nullptr;
+  TokenId* tokens = nullptr;     // [R], device
+  TokenScore* scores = nullptr;  // device; as far as the rows ask for log-probabilities
 };
 
 // Operations a second (a multiply-add is two) that registers alone allow, all host threads together; 0: not
@@ -256,8 +260,9 @@ class Backend {
   // INVALID_ARGUMENT for shapes this backend cannot pack, naming them.
   virtual Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) = 0;
 
-  // out[t] = row token_ids[t] of table, as float. Ids are in range.
-  virtual void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) = 0;
+  // out[t] = row token_ids[t] of table, as float. Ids are in range, or, where draws_tokens(), below zero: see
+  // BatchView::drawn. Of a drawn -1 anything comes out.
+  virtual void Embed(const BatchView& batch, const Weight& table, MatrixView out) = 0;
   virtual void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) = 0;
   virtual void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) = 0;
   // out[i] = x[rows[i]].
@@ -265,9 +270,9 @@ class Backend {
   // out[i] += x[rows[i]] (learned positions).
   virtual void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
   virtual void MatMul(const MatMulArgs& args) = 0;
-  // Draws a token for each row, -1 where no logit is finite; they are there after Synchronize. False, and
-  // nothing done, where the host is the place to draw.
-  virtual bool DrawRows(ConstMatrixView, std::span<const DrawSpec>, std::span<TokenId>) { return false; }
+  // Whether tokens are drawn where the logits are; if not, DrawRows must not be called, and the host draws.
+  virtual bool draws_tokens() const { return false; }
+  virtual void DrawRows(const DrawArgs&) {}
   virtual void RopeAndStoreKv(const RopeAndStoreKvArgs& args) = 0;
   virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;
   virtual void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) = 0;
@@ -297,6 +302,8 @@ std::vector<std::string> AvailableCpuIsas();
 struct CudaBackendOptions {
   int device = 0;       // as CUDA numbers them
   int num_threads = 0;  // of the host, for packing and sampling; 0: one per core
+  // false: logits come back and the host draws, to compare with.
+  bool draw_tokens = true;
 };
 // FAILED_PRECONDITION when this build has no CUDA (preset `cuda`) or the machine no such device.
 Result<std::unique_ptr<Backend>> MakeCudaBackend(const CudaBackendOptions& options);

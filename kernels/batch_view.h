@@ -19,6 +19,9 @@ struct BatchView {
   std::span<const int> block_start;    // [S+1]
   std::span<const BlockId> block_ids;  // concatenated block tables
   std::span<const int> logit_rows;     // [R] ascending indices into [T]
+  // Device. A negative token id is a token that the device has drawn and the host need not know: -1 - i is
+  // drawn[i].
+  const TokenId* drawn = nullptr;
 
   int num_tokens() const { return static_cast<int>(token_ids.size()); }
   int num_sequences() const { return static_cast<int>(context_len.size()); }

@@ -85,9 +85,9 @@ void ProfilingBackend::ParallelFor(int count, int grain, RangeFunction body) {
   Timed({"host loops (sampling)"}, [&] { inner_->ParallelFor(count, grain, body); });
 }
 
-void ProfilingBackend::Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) {
+void ProfilingBackend::Embed(const BatchView& batch, const Weight& table, MatrixView out) {
   const std::int64_t rows = static_cast<std::int64_t>(table.bytes()) / table.rows() * out.rows;
-  Timed({"embed", nullptr, rows + Bytes(out)}, [&] { inner_->Embed(token_ids, table, out); });
+  Timed({"embed", nullptr, rows + Bytes(out)}, [&] { inner_->Embed(batch, table, out); });
 }
 
 void ProfilingBackend::RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) {

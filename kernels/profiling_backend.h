@@ -51,15 +51,14 @@ class ProfilingBackend final : public Backend {
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
     return inner_->Pack(sources);
   }
-  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override;
+  void Embed(const BatchView& batch, const Weight& table, MatrixView out) override;
   void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override;
   void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) override;
   void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override;
   void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override;
   void MatMul(const MatMulArgs& args) override;
-  bool DrawRows(ConstMatrixView x, std::span<const DrawSpec> specs, std::span<TokenId> tokens) override {
-    return inner_->DrawRows(x, specs, tokens);
-  }
+  bool draws_tokens() const override { return inner_->draws_tokens(); }
+  void DrawRows(const DrawArgs& args) override { inner_->DrawRows(args); }
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override;
   std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) override {
     return inner_->NewAttentionPlan(shape);

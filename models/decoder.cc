@@ -84,7 +84,7 @@ Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
 }
 
 void Decoder::Embed(const BatchView& batch, MatrixView residual) {
-  backend_.Embed(batch.token_ids, *vocabulary_.embedding, residual);
+  backend_.Embed(batch, *vocabulary_.embedding, residual);
   if (positions_ == nullptr) return;
   const std::span<int> rows = std::span(position_rows_).first(batch.positions.size());
   std::transform(batch.positions.begin(), batch.positions.end(), rows.begin(),

@@ -84,7 +84,7 @@ RecycleModule::Output RecycleModule::Forward(const BatchView& batch, std::span<c
   const float epsilon = config_.layers.norm_epsilon;
   const MatrixView embedded{embedded_, tokens, embedding, embedding};
   const MatrixView residual{residual_, tokens, width, width};
-  backend_.Embed(batch.token_ids, *vocabulary_.embedding, embedded);
+  backend_.Embed(batch, *vocabulary_.embedding, embedded);
   backend_.RmsNorm(HiddenInput(tokens), {hidden_norm_, epsilon, width}, {joined_, tokens, width, joined});
   backend_.RmsNorm(embedded, {embedding_norm_, epsilon, embedding},
                    {joined_ + width, tokens, embedding, joined});

@@ -44,6 +44,7 @@ class RecycleModule {
 
   const DraftConfig& config() const { return config_; }
   std::span<const TokenId> head_tokens() const { return vocabulary_.head_tokens; }
+  int num_head_rows() const { return vocabulary_.head->rows(); }  // columns of the logits
   int hidden_size() const { return config_.layers.hidden_size; }
   int num_layers() const { return layers_.num_layers(); }
   KvGeometry kv_geometry() const { return layers_.kv_geometry(); }

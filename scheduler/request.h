@@ -15,6 +15,8 @@ namespace reprise {
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
+inline constexpr int kMaxLogprobs = 20;
+
 // How to draw the next token. Values have been validated by the service; the comments give the allowed
 // ranges.
 struct SamplingParams {
@@ -29,7 +31,8 @@ struct SamplingParams {
   // The noise seed. Unseeded requests get a random one, drawn at admission.
   std::uint64_t seed = 0;
   bool seeded = false;
-  // Top alternatives to report beside each sampled token's own log-probability; -1: report none at all.
+  // Top alternatives to report beside each sampled token's own log-probability, at most kMaxLogprobs; -1:
+  // report none at all.
   int num_logprobs = -1;
 };
 
@@ -68,8 +71,8 @@ struct Request {
   int min_tokens = 0;  // end-of-sequence and stop tokens are masked before that many
   // Tokens that end generation: the model's end-of-sequence ids unless ignore_eos, and stop_token_ids.
   std::vector<TokenId> stop_token_ids;
-  // Log-probabilities of the prompt's tokens, with that many alternatives each; -1: none. Bypasses the prefix
-  // cache.
+  // Log-probabilities of the prompt's tokens, with that many alternatives each, at most kMaxLogprobs; -1:
+  // none. Bypasses the prefix cache.
   int prompt_logprobs = -1;
   DecodingMethod decoding = DecodingMethod::kAuto;
   std::optional<ProposerKind> proposer;  // only this one may draft; else any that belongs to the method

@@ -17,7 +17,6 @@
 namespace reprise {
 
 inline constexpr int kMaxChoices = 128;
-inline constexpr int kMaxLogprobs = 20;
 inline constexpr std::size_t kMaxStopStrings = 16;
 inline constexpr std::size_t kMaxStopTokenIds = 1024;
 

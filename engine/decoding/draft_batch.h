@@ -20,10 +20,10 @@ class DraftBatch {
   void Add(const Sequence& sequence, int first_position, std::span<const TokenId> tokens, bool wants_logits,
            int first_block = 0);
 
-  // Valid until the next Clear or Add.
-  BatchView View() const {
-    return {token_ids_,   positions_,   slots_,     query_start_,
-            context_len_, block_start_, block_ids_, logit_rows_};
+  // Valid until the next Clear or Add. `drawn`: what negative tokens stand for.
+  BatchView View(const TokenId* drawn = nullptr) const {
+    return {token_ids_,   positions_, slots_,      query_start_, context_len_,
+            block_start_, block_ids_, logit_rows_, drawn};
   }
   int num_tokens() const { return static_cast<int>(token_ids_.size()); }
 

@@ -1,22 +1,30 @@
 #include "engine/decoding/draft_model.h"
 
 #include <algorithm>
-
-#include "base/check.h"
+#include <utility>
 
 namespace reprise {
 
-DraftModelProposer::DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv,
-                                       const BlockPool& pool, int vocab_size, int block_size,
-                                       int max_batch_tokens)
-    : backend_(backend),
-      decoder_(decoder),
+Result<std::unique_ptr<DraftModelProposer>> DraftModelProposer::Create(Backend& backend, Decoder& decoder,
+                                                                       std::span<const KvLayer> kv,
+                                                                       const BlockPool& pool,
+                                                                       const DraftLimits& limits) {
+  const VocabularyWeights& vocabulary = decoder.vocabulary();
+  ASSIGN_OR_RETURN(DraftDraws draws,
+                   DraftDraws::Create(backend, vocabulary.head_tokens, vocabulary.head->rows(), limits));
+  return std::unique_ptr<DraftModelProposer>(
+      new DraftModelProposer(decoder, kv, pool, limits, std::move(draws)));
+}
+
+DraftModelProposer::DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                                       const DraftLimits& limits, DraftDraws draws)
+    : decoder_(decoder),
       kv_(kv),
       ready_(pool),
-      block_size_(block_size),
-      max_batch_tokens_(max_batch_tokens),
-      samplers_(backend, vocab_size, decoder.vocabulary().head_tokens),
-      batch_(block_size) {}
+      block_size_(limits.block_size),
+      max_batch_tokens_(limits.max_batch_tokens),
+      draws_(std::move(draws)),
+      batch_(limits.block_size) {}
 
 DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence) {
   const auto [it, is_new] = states_.try_emplace(sequence.request->id);
@@ -34,6 +42,7 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
 }
 
 void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
+  draws_.Begin(requests);
   CatchUp(requests);
   while (!rows_.empty()) {
     batch_.Clear();
@@ -45,7 +54,7 @@ void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
     }
     RunBatch();
   }
-  RemoveDraftsFromPenalties(requests);
+  draws_.Finish(requests);
 }
 
 void DraftModelProposer::CatchUp(std::span<const DraftRequest> requests) {
@@ -79,9 +88,9 @@ void DraftModelProposer::NoteBlocks(const Sequence& sequence, State& state) {
 }
 
 void DraftModelProposer::RunBatch() {
-  const Decoder::Output output = decoder_.Forward(batch_.View(), kv_);
+  const Decoder::Output output = decoder_.Forward(batch_.View(draws_.drawn()), kv_);
   if (rows_.empty()) return;
-  samplers_.Draw(rows_, backend_.ToHost(output.logits), &unfinished_);
+  draws_.Draw(rows_, output.logits, &unfinished_);
   for (std::size_t i = 0; i < unfinished_.size(); ++i) {
     rows_[i] = rows_[static_cast<std::size_t>(unfinished_[i])];
   }

@@ -2,22 +2,24 @@
 // 2211.17192), whose keys and values lie behind the target's block tables.
 #pragma once
 
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/decoding/block_notes.h"
 #include "engine/decoding/draft_batch.h"
-#include "engine/decoding/draft_sampler.h"
+#include "engine/decoding/draft_draws.h"
 #include "engine/decoding/proposer.h"
 
 namespace reprise {
 
 class DraftModelProposer final : public Proposer {
  public:
-  // `decoder` has been reserved for `max_batch_tokens` tokens and `max_sequences` rows. `kv` has one entry
-  // per layer of it. All outlive the proposer.
-  DraftModelProposer(Backend& backend, Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
-                     int vocab_size, int block_size, int max_batch_tokens);
+  // `decoder` has been reserved for the limits' tokens and a row for every sequence. `kv` has one entry per
+  // layer of it. All outlive the proposer. RESOURCE_EXHAUSTED when its device is out of memory.
+  static Result<std::unique_ptr<DraftModelProposer>> Create(Backend& backend, Decoder& decoder,
+                                                            std::span<const KvLayer> kv,
+                                                            const BlockPool& pool, const DraftLimits& limits);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
   std::optional<DraftOffer> Offer(const Sequence& sequence) override {
@@ -36,6 +38,8 @@ class DraftModelProposer final : public Proposer {
     int num_preemptions = 0;
   };
 
+  DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                     const DraftLimits& limits, DraftDraws draws);
   State& StateOf(const Sequence& sequence);
   // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
   void CatchUp(std::span<const DraftRequest> requests);
@@ -43,14 +47,13 @@ class DraftModelProposer final : public Proposer {
   void RunBatch();
   void NoteBlocks(const Sequence& sequence, State& state);
 
-  Backend& backend_;
   Decoder& decoder_;
   std::span<const KvLayer> kv_;
   BlockNotes ready_;
   int block_size_;
   int max_batch_tokens_;
   std::unordered_map<RequestId, State> states_;
-  DraftSamplers samplers_;
+  DraftDraws draws_;
 
   // Scratch.
   DraftBatch batch_;

@@ -53,31 +53,4 @@ bool DraftSampler::Draw(const DraftRequest& wish, std::span<const float> logits)
   return true;
 }
 
-void DraftSamplers::Draw(std::span<const DraftRequest* const> requests, ConstMatrixView logits,
-                         std::vector<int>* unfinished) {
-  drawn_.assign(requests.size(), 0);
-  backend_.ParallelFor(static_cast<int>(requests.size()), 1, [&](int begin, int end, int thread) {
-    for (int i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(i), static_cast<std::size_t>(logits.columns));
-      drawn_[static_cast<std::size_t>(i)] =
-          samplers_[static_cast<std::size_t>(thread)].Draw(*requests[static_cast<std::size_t>(i)], row);
-    }
-  });
-  unfinished->clear();
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    if (drawn_[i] == 0) continue;
-    const DraftRequest& request = *requests[i];
-    request.penalties->Append(request.draft->tokens.back());
-    if (static_cast<int>(request.draft->tokens.size()) < request.num_tokens) {
-      unfinished->push_back(static_cast<int>(i));
-    }
-  }
-}
-
-void RemoveDraftsFromPenalties(std::span<const DraftRequest> requests) {
-  for (const DraftRequest& request : requests) {
-    for (const TokenId token : request.draft->tokens) request.penalties->Remove(token);
-  }
-}
-
 }  // namespace reprise

@@ -1,4 +1,4 @@
-// Draws drafted tokens from a proposer's logits, through the same pipeline as the target's.
+// Draws a drafted token from a proposer's logits, through the same pipeline as the target's.
 #pragma once
 
 #include <span>
@@ -6,7 +6,6 @@
 
 #include "engine/decoding/proposer.h"
 #include "engine/sampler.h"
-#include "kernels/backend.h"
 
 namespace reprise {
 
@@ -29,27 +28,5 @@ class DraftSampler {
   std::vector<float> row_;  // [vocab_size] or as long as the logits
   FilteredDistribution filtered_;
 };
-
-// Draws for a batch of sequences, shared over the backend's threads.
-class DraftSamplers {
- public:
-  // As for DraftSampler; the backend outlives them too.
-  DraftSamplers(Backend& backend, int vocab_size, std::span<const TokenId> head_tokens)
-      : backend_(backend),
-        samplers_(static_cast<std::size_t>(backend.num_threads()), DraftSampler(vocab_size, head_tokens)) {}
-
-  // Draws the next token of requests[i] from row i of `logits`, and notes it in the request's penalties.
-  // Leaves in `unfinished`, ascending, the i whose draft shall go on.
-  void Draw(std::span<const DraftRequest* const> requests, ConstMatrixView logits,
-            std::vector<int>* unfinished);
-
- private:
-  Backend& backend_;
-  std::vector<DraftSampler> samplers_;  // one per host thread
-  std::vector<char> drawn_;             // scratch
-};
-
-// Takes the drafts out of the penalties again.
-void RemoveDraftsFromPenalties(std::span<const DraftRequest> requests);
 
 }  // namespace reprise

@@ -35,11 +35,13 @@ int NumContext(const BatchPlan& plan) {
 
 }  // namespace
 
-std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
-                                           const Scheduler& scheduler, bool profile) {
+Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
+                                                   const KvCache& kv, const Scheduler& scheduler,
+                                                   bool profile) {
   const SchedulerConfig& config = scheduler.config();
   const BlockPool& pool = scheduler.block_pool();
-  const int vocab_size = models.target->config().vocab_size;
+  const DraftLimits limits{models.target->config().vocab_size, config.block_size,
+                           config.max_num_batched_tokens, config.max_num_seqs, config.max_num_logit_rows};
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
   StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
   std::span<const KvLayer> layers = kv.layers();
@@ -65,9 +67,8 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
       costs.proposer[IndexOf(ProposerKind::kRecycle)] =
           ProfileRecycleModule(backend, *models.recycle, module, {*models.target, target});
     }
-    proposers[IndexOf(ProposerKind::kRecycle)] =
-        std::make_unique<RecycleProposer>(backend, *models.recycle, module.kv, pool, vocab_size,
-                                          config.block_size, config.max_num_batched_tokens);
+    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kRecycle)],
+                     RecycleProposer::Create(backend, *models.recycle, module.kv, pool, limits));
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
@@ -76,8 +77,8 @@ std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels&
       costs.proposer[IndexOf(ProposerKind::kDraftModel)] =
           ProfileDraftModel(backend, *models.draft, draft, {*models.target, target});
     }
-    proposers[IndexOf(ProposerKind::kDraftModel)] = std::make_unique<DraftModelProposer>(
-        backend, *models.draft, draft.kv, pool, vocab_size, config.block_size, config.max_num_batched_tokens);
+    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kDraftModel)],
+                     DraftModelProposer::Create(backend, *models.draft, draft.kv, pool, limits));
   }
   proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;

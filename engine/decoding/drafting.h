@@ -17,9 +17,11 @@ namespace reprise {
 class Drafting {
  public:
   // The models have been reserved for steps of `config`. `kv` has the layers of target, module and draft, in
-  // that order. All outlive this. With `profile`, measures what steps cost.
-  static std::unique_ptr<Drafting> Create(Backend& backend, const EngineModels& models, const KvCache& kv,
-                                          const Scheduler& scheduler, bool profile);
+  // that order. All outlive this. With `profile`, measures what steps cost. RESOURCE_EXHAUSTED when the
+  // device is out of memory.
+  static Result<std::unique_ptr<Drafting>> Create(Backend& backend, const EngineModels& models,
+                                                  const KvCache& kv, const Scheduler& scheduler,
+                                                  bool profile);
   // With proposers of the caller's (tests), in the order of ProposerKind.
   Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
            int recycle_default);

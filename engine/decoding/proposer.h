@@ -22,12 +22,21 @@ struct Draft {
   // Under VerificationRule::kRejection: what each token was drawn from. May be longer than `tokens`: entries
   // are reused.
   std::vector<TokenDistribution> distributions;
+  // The same where the backend draws tokens: rows of logits, as adjusted, on the device. They stay until the
+  // proposer's next Propose.
+  struct KeptLogits {
+    std::vector<const float*> rows;  // one a token, [columns] each; none for tokens that were not drawn
+    const TokenId* ids = nullptr;    // as DrawArgs::ids
+    int columns = 0;
+  };
+  KeptLogits kept;
   ProposerKind proposer = ProposerKind::kRecycle;
   int confidence = 0;       // of the offer
   bool unverified = false;  // taken as they are: RecycleGPT's own alternation
 
   void Clear() {
     tokens.clear();
+    kept.rows.clear();
     unverified = false;
   }
   TokenDistribution& DistributionOfNext() {

@@ -1,6 +1,8 @@
 #include "engine/decoding/recycle.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 
@@ -17,21 +19,35 @@ bool MayRecycle(const Request& request) {
 
 }  // namespace
 
+Result<std::unique_ptr<RecycleProposer>> RecycleProposer::Create(Backend& backend, RecycleModule& module,
+                                                                 std::span<const KvLayer> kv,
+                                                                 const BlockPool& pool,
+                                                                 const DraftLimits& limits, int num_kept) {
+  ASSIGN_OR_RETURN(DraftDraws draws,
+                   DraftDraws::Create(backend, module.head_tokens(), module.num_head_rows(), limits));
+  const std::size_t floats =
+      static_cast<std::size_t>(limits.max_sequences) * static_cast<std::size_t>(module.hidden_size());
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> hidden, backend.Allocate(floats * sizeof(float)));
+  return std::unique_ptr<RecycleProposer>(
+      new RecycleProposer(backend, module, kv, pool, limits, num_kept, std::move(draws), std::move(hidden)));
+}
+
 RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv,
-                                 const BlockPool& pool, int vocab_size, int block_size, int max_batch_tokens,
-                                 int num_kept)
+                                 const BlockPool& pool, const DraftLimits& limits, int num_kept,
+                                 DraftDraws draws, std::unique_ptr<DeviceMemory> chain_hidden)
     : backend_(backend),
       module_(module),
       kv_(kv),
       width_(module.hidden_size()),
-      block_size_(block_size),
-      max_batch_tokens_(max_batch_tokens),
-      num_kept_(std::max(num_kept, 2 * block_size)),
+      block_size_(limits.block_size),
+      max_batch_tokens_(limits.max_batch_tokens),
+      num_kept_(std::max(num_kept, 2 * limits.block_size)),
       ready_(pool),
       has_last_hidden_(pool),
       last_hidden_(static_cast<std::size_t>(pool.num_total()) * static_cast<std::size_t>(width_)),
-      samplers_(backend, vocab_size, module.head_tokens()),
-      batch_(block_size) {}
+      draws_(std::move(draws)),
+      chain_hidden_(std::move(chain_hidden)),
+      batch_(limits.block_size) {}
 
 RecycleProposer::State& RecycleProposer::StateOf(const Sequence& sequence) {
   const auto [it, is_new] = states_.try_emplace(sequence.request->id);
@@ -82,27 +98,23 @@ std::optional<DraftOffer> RecycleProposer::Offer(const Sequence& sequence) {
   return DraftOffer{slots};
 }
 
-void RecycleProposer::AddSlots(const Sequence& sequence, int first_position, std::span<const TokenId> tokens,
-                               const float* hidden, int first_block, const DraftRequest* request) {
-  const int at = batch_.num_tokens();
-  batch_.Add(sequence, first_position, tokens, request != nullptr, first_block);
-  backend_.Upload(module_.HiddenInput(batch_.num_tokens()).row(at), hidden,
-                  tokens.size() * static_cast<std::size_t>(width_) * sizeof(float));
-  if (request != nullptr) rows_.push_back(request);
-}
-
 void RecycleProposer::Ingest(const DraftRequest& request) {
   const Sequence& sequence = *request.sequence;
   State* state = &StateOf(sequence);
   const auto end = static_cast<int>(sequence.tokens.size());
   for (int slot = FirstSlot(state); slot < end;) {
     if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
-    const int length = std::min(end - slot, max_batch_tokens_ - batch_.num_tokens());
+    const int at = batch_.num_tokens();
+    const int length = std::min(end - slot, max_batch_tokens_ - at);
+    const bool is_last = slot + length == end;
     const std::span<const TokenId> tokens =
         std::span(sequence.tokens).subspan(static_cast<std::size_t>(slot), static_cast<std::size_t>(length));
-    AddSlots(sequence, slot, tokens,
-             state->hidden.data() + static_cast<std::ptrdiff_t>(slot - 1 - state->hidden_begin) * width_,
-             state->first_block, slot + length == end ? &request : nullptr);
+    batch_.Add(sequence, slot, tokens, is_last, state->first_block);
+    backend_.Upload(
+        module_.HiddenInput(batch_.num_tokens()).row(at),
+        state->hidden.data() + static_cast<std::ptrdiff_t>(slot - 1 - state->hidden_begin) * width_,
+        tokens.size() * static_cast<std::size_t>(width_) * sizeof(float));
+    if (is_last) rows_.push_back(&request);
     slot += length;
   }
   state->next_slot = end;
@@ -118,40 +130,45 @@ void RecycleProposer::Ingest(const DraftRequest& request) {
 void RecycleProposer::Propose(std::span<const DraftRequest> requests) {
   active_.clear();
   batch_.Clear();
+  draws_.Begin(requests);
   for (const DraftRequest& request : requests) {
     request.draft->unverified = request.sequence->request->lenience <= 0.0f;
     Ingest(request);
   }
   RunBatch();
   while (!active_.empty()) {
-    const std::vector<Active> chains = std::move(active_);
-    active_.clear();
-    for (const Active& chain : chains) {
-      const DraftRequest& request = *chain.request;
-      const Draft& draft = *request.draft;
-      if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
-      const int position = static_cast<int>(request.sequence->tokens.size() + draft.tokens.size()) - 1;
-      AddSlots(*request.sequence, position, std::span(draft.tokens).last(1), chain.hidden.data(),
-               StateOf(*request.sequence).first_block, &request);
-    }
+    ExtendChains();
     RunBatch();
   }
-  RemoveDraftsFromPenalties(requests);
+  draws_.Finish(requests);
 }
 
-// Runs what has been added, and draws a token for each row.
+void RecycleProposer::ExtendChains() {
+  const auto num_chains = static_cast<int>(active_.size());
+  REPRISE_CHECK(num_chains <= max_batch_tokens_);
+  for (const DraftRequest* request : active_) {
+    const Draft& draft = *request->draft;
+    const int position = static_cast<int>(request->sequence->tokens.size() + draft.tokens.size()) - 1;
+    batch_.Add(*request->sequence, position, std::span(draft.tokens).last(1), true,
+               StateOf(*request->sequence).first_block);
+  }
+  rows_.swap(active_);
+  all_chains_.resize(static_cast<std::size_t>(num_chains));
+  std::iota(all_chains_.begin(), all_chains_.end(), 0);
+  backend_.GatherRows(ChainHidden(num_chains), all_chains_, module_.HiddenInput(num_chains));
+}
+
 void RecycleProposer::RunBatch() {
   if (batch_.num_tokens() == 0) return;
-  const RecycleModule::Output output = module_.Forward(batch_.View(), kv_);
+  const RecycleModule::Output output = module_.Forward(batch_.View(draws_.drawn()), kv_);
   batch_.Clear();
   if (rows_.empty()) return;
-  samplers_.Draw(rows_, backend_.ToHost(output.logits), &unfinished_);
+  draws_.Draw(rows_, output.logits, &unfinished_);
   if (!unfinished_.empty()) {
-    const ConstMatrixView hidden = backend_.ToHost(output.hidden);
-    for (const int i : unfinished_) {
-      const float* row = hidden.row(i);
-      active_.push_back({rows_[static_cast<std::size_t>(i)], std::vector<float>(row, row + width_)});
-    }
+    MatrixView hidden = ChainHidden(static_cast<int>(unfinished_.size()));
+    hidden.data = hidden.row(static_cast<int>(active_.size()));
+    backend_.GatherRows(output.hidden, unfinished_, hidden);
+    for (const int i : unfinished_) active_.push_back(rows_[static_cast<std::size_t>(i)]);
   }
   rows_.clear();
 }

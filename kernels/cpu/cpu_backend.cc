@@ -65,10 +65,10 @@ class CpuBackend final : public Backend {
     return CpuWeight::Pack(sources, &arena_, &threads_);
   }
 
-  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override {
+  void Embed(const BatchView& batch, const Weight& table, MatrixView out) override {
     const auto& weight = static_cast<const CpuWeight&>(table);
-    threads_.ParallelFor(static_cast<int>(token_ids.size()), 1, [&](int begin, int end, int) {
-      for (int t = begin; t < end; ++t) weight.DequantizeRow(token_ids[t], out.row(t));
+    threads_.ParallelFor(batch.num_tokens(), 1, [&](int begin, int end, int) {
+      for (int t = begin; t < end; ++t) weight.DequantizeRow(batch.token_ids[t], out.row(t));
     });
   }
 

@@ -63,19 +63,27 @@ T Get(const std::byte* from) {
   return value;
 }
 
-void Store(const KvGeometry& geometry, std::byte* base, SlotBytes at, const float* x) {
+// Writes convert(x[d]) to each element d; head_dim is even.
+template <typename Convert>
+void PutAll(std::byte* base, const SlotBytes& at, const float* x, int head_dim, Convert convert) {
+  std::byte* out = base + at.first;
+  for (int d = 0; d < head_dim; d += 2, out += at.pairs) {
+    Put(out, convert(x[d]));
+    Put(out + at.odd, convert(x[d + 1]));
+  }
+}
+
+void Store(const KvGeometry& geometry, std::byte* base, const SlotBytes& at, const float* x) {
+  const int dim = geometry.head_dim;
   switch (geometry.type) {
     case KvType::kF32:
-      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), x[d]);
-      return;
+      return PutAll(base, at, x, dim, [](float value) { return value; });
     case KvType::kBF16:
-      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), FloatToBf16(x[d]));
-      return;
+      return PutAll(base, at, x, dim, FloatToBf16);
     case KvType::kInt8: {
-      const KvScale scale = KvScaleOf(x, geometry.head_dim);
+      const KvScale scale = KvScaleOf(x, dim);
       Put(base + at.scale, scale.scale);
-      for (int d = 0; d < geometry.head_dim; ++d) Put(base + at.At(d), QuantizeKv(x[d], scale.inverse));
-      return;
+      return PutAll(base, at, x, dim, [&](float value) { return QuantizeKv(value, scale.inverse); });
     }
   }
 }

@@ -80,14 +80,15 @@ class HostRows {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(std::unique_ptr<Stream> stream, int num_threads)
+  CudaBackend(std::unique_ptr<Stream> stream, int num_threads, bool draw_tokens)
       : stream_(std::move(stream)),
         name_("cuda/" + stream_->device_name()),
         threads_(num_threads),
+        draw_tokens_(draw_tokens),
         matmul_(*stream_),
         partials_(*stream_),
         read_rows_(*stream_),
-        drawn_(*stream_) {}
+        draws_(*stream_) {}
 
   std::string_view name() const override { return name_; }
   int num_threads() const override { return threads_.num_threads(); }
@@ -117,7 +118,7 @@ class CudaBackend final : public Backend {
     return CudaWeight::Pack(sources, *stream_, threads_);
   }
 
-  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override;
+  void Embed(const BatchView& batch, const Weight& table, MatrixView out) override;
   void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override {
     RmsNormRows(*stream_, x, spec, out);
   }
@@ -131,12 +132,8 @@ class CudaBackend final : public Backend {
     cuda::AddRows(*stream_, x, stream_->Stage(rows), out);
   }
   void MatMul(const MatMulArgs& args) override { matmul_.Run(args); }
-  bool DrawRows(ConstMatrixView logits, std::span<const DrawSpec> draws, std::span<TokenId> tokens) override {
-    auto* drawn = static_cast<TokenId*>(drawn_.Reserve(tokens.size_bytes()));
-    DrawTokens(*stream_, logits, stream_->Stage(draws), drawn);
-    stream_->Download(tokens.data(), drawn, tokens.size_bytes());
-    return true;
-  }
+  bool draws_tokens() const override { return draw_tokens_; }
+  void DrawRows(const DrawArgs& args) override { draws_.Draw(args); }
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
     const int* positions = positions_.Stage(*stream_, args.batch->positions);
@@ -166,10 +163,11 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Stream> stream_;  // first: what follows holds memory of its device
   const std::string name_;
   ThreadPool threads_;
+  const bool draw_tokens_;
   CudaMatMul matmul_;
   DeviceBuffer partials_;  // of attention
   DeviceBuffer read_rows_;
-  DeviceBuffer drawn_;  // tokens
+  TokenDraws draws_;
   StepArray positions_, slots_;
   HostRows host_rows_;
 };
@@ -198,10 +196,10 @@ ConstMatrixView CudaBackend::ToHost(ConstMatrixView x) {
   return {host, x.rows, x.columns, x.stride};
 }
 
-void CudaBackend::Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) {
-  const TokenId* ids = stream_->Stage(token_ids);
+void CudaBackend::Embed(const BatchView& batch, const Weight& table, MatrixView out) {
+  const TokenId* ids = stream_->Stage(batch.token_ids);
   for (const CudaWeight::Part& part : static_cast<const CudaWeight&>(table).parts())
-    EmbedRows(*stream_, ids, part.first_row, part.packed, out);
+    EmbedRows(*stream_, ids, batch.drawn, part.first_row, part.packed, out);
 }
 
 void CudaBackend::ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
@@ -221,8 +219,8 @@ void CudaBackend::ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std
 Result<std::unique_ptr<Backend>> MakeBackend(const CudaBackendOptions& options) {
   ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, Stream::Create(options.device));
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return std::unique_ptr<Backend>(
-      new CudaBackend(std::move(stream), options.num_threads > 0 ? options.num_threads : cores));
+  const int num_threads = options.num_threads > 0 ? options.num_threads : cores;
+  return std::unique_ptr<Backend>(new CudaBackend(std::move(stream), num_threads, options.draw_tokens));
 }
 
 GraphCounts GraphCountsOf(const Backend& backend) {

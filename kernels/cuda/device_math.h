@@ -32,25 +32,55 @@ __device__ __forceinline__ Bf16Split SplitBf16(float value) {
   return {high, RoundToBf16Bits(value - Bf16BitsToFloat(high))};
 }
 
-__device__ __forceinline__ float WarpSum(float value) {
+struct Sum {
+  __device__ float operator()(float a, float b) const { return __fadd_rn(a, b); }
+  template <typename T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Largest {
+  template <typename T>
+  __device__ T operator()(T a, T b) const {
+    return a > b ? a : b;
+  }
+};
+
+template <typename T, typename Combine>
+__device__ __forceinline__ T WarpReduce(T value, Combine combine) {
 #pragma unroll
   for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    value = __fadd_rn(value, __shfl_xor_sync(kAllLanes, value, distance));
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+__device__ __forceinline__ float WarpSum(float value) {
+  return WarpReduce(value, Sum());
+}
+
+// The sum of the values of this lane and those before it.
+template <typename T>
+__device__ __forceinline__ T WarpPrefixSum(T value) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int distance = 1; distance < kWarp; distance *= 2) {
+    const T before = __shfl_up_sync(kAllLanes, value, distance);
+    if (lane >= distance) value = before + value;
+  }
   return value;
 }
 
-// The sum over a block of kThreads threads, for all of them.
-template <int kThreads>
-__device__ float BlockSum(float value) {
-  SHARED_ARRAY(float, sums, [kThreads / kWarp]);
-  value = WarpSum(value);
-  if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = value;
+// Over a block of kThreads threads, for all of them.
+template <int kThreads, typename T, typename Combine>
+__device__ T BlockReduce(T value, Combine combine) {
+  SHARED_ARRAY(T, of_warps, [kThreads / kWarp]);
+  value = WarpReduce(value, combine);
+  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
   __syncthreads();
-  float sum = 0.0f;
+  value = of_warps[0];
 #pragma unroll
-  for (int warp = 0; warp < kThreads / kWarp; ++warp) sum = __fadd_rn(sum, sums[warp]);
+  for (int warp = 1; warp < kThreads / kWarp; ++warp) value = combine(value, of_warps[warp]);
   __syncthreads();
-  return sum;
+  return value;
 }
 
 }  // namespace reprise::cuda

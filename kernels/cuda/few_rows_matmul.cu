@@ -14,17 +14,19 @@ struct MatMulParameters {
   const void* scales;
   const uint4* x;     // Fragments::values
   const float* sums;  // Fragments::sums
-  const float* bias;
-  float* out;
-  std::int64_t out_stride;
+  ProductOutput out;
   std::int64_t row_stride;
   int weight_rows;
   int weight_tiles;
   int segments;
-  int rows;
   int scale_type;
-  int accumulate;
 };
+
+__device__ __forceinline__ void StoreProduct(const ProductOutput& out, int row, int n, float product) {
+  if (out.bias != nullptr) product = __fadd_rn(product, out.bias[n]);
+  float* to = out.data + row * out.stride + n;
+  *to = out.accumulate != 0 ? __fadd_rn(*to, product) : product;
+}
 
 // One lane's 16 bytes of rows g and g + 8 of a tile.
 struct LaneCodes {
@@ -180,7 +182,7 @@ __device__ __forceinline__ void MultiplyGroup(const MatMulParameters& p, const L
 #pragma unroll
   for (int j = 0; j < kColumnTiles; ++j) {
     std::uint32_t b[2][2];
-    LoadActivations<kForm>(p, k_group * kColumnTiles + j, 4 * j + lane / 8 < p.rows, lane, b);
+    LoadActivations<kForm>(p, k_group * kColumnTiles + j, 4 * j + lane / 8 < p.out.rows, lane, b);
     if (!kScaled) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -201,7 +203,7 @@ __device__ __forceinline__ void MultiplyGroup(const MatMulParameters& p, const L
       continue;
     }
     AddScaled(acc[j], scale_g.x, scale_g8.x, part);
-    if (affine && 4 * j + lane % 4 < p.rows) {  // this lane's columns are high and low of that row
+    if (affine && 4 * j + lane % 4 < p.out.rows) {  // this lane's columns are high and low of that row
       const float sum = p.sums[k_group * (kColumnTiles * 4) + 4 * j + lane % 4];
       acc[j][0] = fmaf(scale_g.y, sum, acc[j][0]);
       acc[j][2] = fmaf(scale_g8.y, sum, acc[j][2]);
@@ -230,13 +232,11 @@ __device__ void StoreProducts(const MatMulParameters& p, const float (&acc)[kRow
   for (int i = static_cast<int>(threadIdx.x); i < kRows * kColumns; i += kThreads) {
     const int row = i / kRows;
     const int n = static_cast<int>(blockIdx.x) * kRows + i % kRows;
-    if (row >= p.rows || n >= p.weight_rows) continue;
+    if (row >= p.out.rows || n >= p.weight_rows) continue;
     float sum = 0.0f;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum = __fadd_rn(sum, sums[w][i % kRows * kColumns + row]);
-    if (p.bias != nullptr) sum = __fadd_rn(sum, p.bias[n]);
-    float* out = p.out + row * p.out_stride + n;
-    *out = p.accumulate != 0 ? __fadd_rn(*out, sum) : sum;
+    StoreProduct(p.out, row, n, sum);
   }
 }
 
@@ -283,7 +283,7 @@ void LaunchFewRows(Stream& stream, const MatMulParameters& p) {
 template <WeightForm kForm>
 void LaunchForm(Stream& stream, const MatMulParameters& p) {
   const bool two = p.weight_tiles >= 4 * stream.num_multiprocessors();
-  switch (ColumnTiles(p.rows)) {
+  switch (ColumnTiles(p.out.rows)) {
     case 1:
       return two ? LaunchFewRows<kForm, 1, 2>(stream, p) : LaunchFewRows<kForm, 1, 1>(stream, p);
     case 2:
@@ -302,14 +302,10 @@ constexpr int kFloatRows = 4;
 struct FloatMatMulParameters {
   const float* weight;
   const float* x;
-  const float* bias;
-  float* out;
+  ProductOutput out;
   std::int64_t weight_stride;
   std::int64_t x_stride;
-  std::int64_t out_stride;
   int weight_rows;
-  int rows;
-  int accumulate;
   int unused;
 };
 
@@ -324,18 +320,15 @@ __global__ void __launch_bounds__(kThreads) FloatMatMulKernel(FloatMatMulParamet
     const float4 w = __ldcs(weight + i);
 #pragma unroll
     for (int r = 0; r < kFloatRows; ++r) {
-      if (first_row + r >= p.rows) continue;
+      if (first_row + r >= p.out.rows) continue;
       const float4 x = reinterpret_cast<const float4*>(p.x + (first_row + r) * p.x_stride)[i];
       sums[r] = fmaf(w.x, x.x, fmaf(w.y, x.y, fmaf(w.z, x.z, fmaf(w.w, x.w, sums[r]))));
     }
   }
 #pragma unroll
   for (int r = 0; r < kFloatRows; ++r) {
-    float sum = WarpSum(sums[r]);
-    if (lane != 0 || first_row + r >= p.rows) continue;
-    if (p.bias != nullptr) sum = __fadd_rn(sum, p.bias[n]);
-    float* out = p.out + (first_row + r) * p.out_stride + n;
-    *out = p.accumulate != 0 ? __fadd_rn(*out, sum) : sum;
+    const float sum = WarpSum(sums[r]);
+    if (lane == 0 && first_row + r < p.out.rows) StoreProduct(p.out, first_row + r, n, sum);
   }
 }
 
@@ -347,16 +340,12 @@ void FewRowsMatMul(Stream& stream, const PackedWeight& weight, const Fragments& 
   p.scales = weight.scales;
   p.x = reinterpret_cast<const uint4*>(x.values);
   p.sums = x.sums;
-  p.bias = out.bias;
-  p.out = out.data;
-  p.out_stride = out.stride;
+  p.out = out;
   p.row_stride = weight.row_stride;
   p.weight_rows = weight.rows;
   p.weight_tiles = (weight.rows - 1) / kTileRows + 1;
   p.segments = weight.segments;
-  p.rows = out.rows;
   p.scale_type = static_cast<int>(weight.scale_type);
-  p.accumulate = out.accumulate ? 1 : 0;
   switch (weight.form) {
     case WeightForm::kBF16:
       return LaunchForm<WeightForm::kBF16>(stream, p);
@@ -377,14 +366,10 @@ void FloatMatMul(Stream& stream, const PackedWeight& weight, const float* x, con
   FloatMatMulParameters p = {};
   p.weight = static_cast<const float*>(weight.data);
   p.x = x;
-  p.bias = out.bias;
-  p.out = out.data;
+  p.out = out;
   p.weight_stride = weight.row_stride;
   p.x_stride = PaddedColumns(weight.columns);
-  p.out_stride = out.stride;
   p.weight_rows = weight.rows;
-  p.rows = out.rows;
-  p.accumulate = out.accumulate ? 1 : 0;
   const dim3 grid((weight.rows + kWarps - 1) / kWarps, (out.rows + kFloatRows - 1) / kFloatRows);
   Launch(stream, &FloatMatMulKernel, grid, kThreads, p);
 }

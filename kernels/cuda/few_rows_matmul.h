@@ -11,13 +11,14 @@
 
 namespace reprise::cuda {
 
-// out [rows, weight.rows] (+)= x weight^T + bias; `out` begins at the part's first column.
+// out [rows, weight.rows] (+)= x weight^T + bias; `out` begins at the part's first column. Part of commands,
+// which are compared byte by byte: no padding.
 struct ProductOutput {
   float* data = nullptr;
   std::int64_t stride = 0;
   const float* bias = nullptr;
   int rows = 0;
-  bool accumulate = false;
+  int accumulate = 0;
 };
 
 // For every form but kF32.

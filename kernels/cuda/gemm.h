@@ -10,11 +10,12 @@
 
 namespace reprise::cuda {
 
-// A matrix of bf16 in device memory, row-major.
+// A matrix of bf16 in device memory, row-major; `columns` is a multiple of 8. Part of commands: no padding.
 struct Bf16Matrix {
   const std::uint16_t* data = nullptr;
-  int rows = 0;
   std::int64_t stride = 0;
+  int rows = 0;
+  int columns = 0;
 };
 
 class Gemm {
@@ -23,10 +24,8 @@ class Gemm {
   static std::unique_ptr<Gemm> Create(Stream& stream);
   virtual ~Gemm() = default;
 
-  // out (+)= x weight^T + bias, over `columns` of both, a multiple of 8. False, and nothing done, when the
-  // library has no algorithm for that.
-  virtual bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
-                        const ProductOutput& out) = 0;
+  // out (+)= x weight^T + bias. False, and nothing done, when the library has no algorithm for that.
+  virtual bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, const ProductOutput& out) = 0;
 };
 
 }  // namespace reprise::cuda

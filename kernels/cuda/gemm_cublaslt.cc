@@ -12,17 +12,9 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 struct GemmCommand {
   cublasLtHandle_t handle;
   void* workspace;
-  const void* x;
-  const void* weight;
-  const float* bias;
-  float* out;
-  std::int64_t x_stride;
-  std::int64_t weight_stride;
-  std::int64_t out_stride;
-  int rows;
-  int weight_rows;
-  int columns;
-  int accumulate;
+  Bf16Matrix x;
+  Bf16Matrix weight;
+  ProductOutput out;
   cublasLtMatmulAlgo_t algorithm;
 };
 
@@ -45,14 +37,14 @@ class Product {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     Do(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     Set(CUBLASLT_MATMUL_DESC_TRANSA, transposed);
-    if (c.bias != nullptr) {
+    if (c.out.bias != nullptr) {
       Set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, c.bias);
+      Set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, c.out.bias);
       Set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
     }
-    Do(cublasLtMatrixLayoutCreate(&weight_, CUDA_R_16BF, c.columns, c.weight_rows, c.weight_stride));
-    Do(cublasLtMatrixLayoutCreate(&x_, CUDA_R_16BF, c.columns, c.rows, c.x_stride));
-    Do(cublasLtMatrixLayoutCreate(&out_, CUDA_R_32F, c.weight_rows, c.rows, c.out_stride));
+    Do(cublasLtMatrixLayoutCreate(&weight_, CUDA_R_16BF, c.weight.columns, c.weight.rows, c.weight.stride));
+    Do(cublasLtMatrixLayoutCreate(&x_, CUDA_R_16BF, c.x.columns, c.x.rows, c.x.stride));
+    Do(cublasLtMatrixLayoutCreate(&out_, CUDA_R_32F, c.weight.rows, c.x.rows, c.out.stride));
     Do(cublasLtMatmulPreferenceCreate(&preference_));
     if (status_ == CUBLAS_STATUS_SUCCESS) {
       status_ = cublasLtMatmulPreferenceSetAttribute(preference_, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -74,9 +66,9 @@ class Product {
   cublasStatus_t Run(cudaStream_t stream) {
     const GemmCommand& c = command_;
     const float alpha = 1.0f;
-    const float beta = c.accumulate != 0 ? 1.0f : 0.0f;
-    Do(cublasLtMatmul(c.handle, operation_, &alpha, c.weight, weight_, c.x, x_, &beta, c.out, out_, c.out,
-                      out_, &c.algorithm, c.workspace, kWorkspaceBytes, stream));
+    const float beta = c.out.accumulate != 0 ? 1.0f : 0.0f;
+    Do(cublasLtMatmul(c.handle, operation_, &alpha, c.weight.data, weight_, c.x.data, x_, &beta, c.out.data,
+                      out_, c.out.data, out_, &c.algorithm, c.workspace, kWorkspaceBytes, stream));
     return status_;
   }
 
@@ -116,23 +108,14 @@ class CublasLtGemm final : public Gemm {
       : stream_(stream), handle_(handle), workspace_(stream) {}
   ~CublasLtGemm() override { cublasLtDestroy(handle_); }
 
-  bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, int columns,
-                const ProductOutput& out) override {
+  bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, const ProductOutput& out) override {
     GemmCommand command;
-    std::memset(&command, 0, sizeof(command));  // padding too: commands are compared
+    std::memset(static_cast<void*>(&command), 0, sizeof(command));  // padding too: commands are compared
     command.handle = handle_;
     command.workspace = workspace_.Reserve(kWorkspaceBytes);
-    command.x = x.data;
-    command.weight = weight.data;
-    command.bias = out.bias;
-    command.out = out.data;
-    command.x_stride = x.stride;
-    command.weight_stride = weight.stride;
-    command.out_stride = out.stride;
-    command.rows = x.rows;
-    command.weight_rows = weight.rows;
-    command.columns = columns;
-    command.accumulate = out.accumulate ? 1 : 0;
+    command.x = x;
+    command.weight = weight;
+    command.out = out;
     if (!Choose(&command)) return false;
     stream_.Record(&RunGemm, &command, sizeof(command));
     return true;

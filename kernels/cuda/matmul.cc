@@ -34,12 +34,12 @@ CudaMatMul::CudaMatMul(Stream& stream)
 void CudaMatMul::Run(const MatMulArgs& args) {
   if (args.x.rows == 0) return;
   const auto& weight = static_cast<const CudaWeight&>(*args.weight);
-  ProductOutput out = {args.out.data, args.out.stride, args.bias, args.x.rows, args.accumulate};
+  ProductOutput out = {args.out.data, args.out.stride, args.bias, args.x.rows, args.accumulate ? 1 : 0};
   Multiply({args.x, weight.columns(), args.prologue, args.norm, args.layer_norm}, weight, out);
   if (args.second.weight == nullptr) return;
   const auto& second = static_cast<const CudaWeight&>(*args.second.weight);
   out.bias = nullptr;
-  out.accumulate = true;
+  out.accumulate = 1;
   Multiply({args.second.x, second.columns()}, second, out);
 }
 
@@ -81,13 +81,14 @@ void CudaMatMul::MultiplyManyRows(const ProductInput& input, const ProductOutput
   PrepareBf16Rows(stream_, input, x);
   std::erase_if(*parts, [&](const CudaWeight::Part& part) {
     const PackedWeight& packed = part.packed;
-    Bf16Matrix matrix = {static_cast<const std::uint16_t*>(packed.data), packed.rows, packed.row_stride};
+    Bf16Matrix matrix = {static_cast<const std::uint16_t*>(packed.data), packed.row_stride, packed.rows,
+                         columns};
     if (packed.form != WeightForm::kBF16) {
       auto* expanded = static_cast<std::uint16_t*>(expanded_.Reserve(bytes(packed.rows)));
       ExpandToBf16(stream_, packed, expanded, stride);
-      matrix = {expanded, packed.rows, stride};
+      matrix = {expanded, stride, packed.rows, columns};
     }
-    return gemm_->Multiply({x, out.rows, stride}, matrix, columns, OutputOf(out, part));
+    return gemm_->Multiply({x, stride, out.rows, columns}, matrix, OutputOf(out, part));
   });
 }
 

@@ -33,12 +33,12 @@ __device__ RowNorm NormOf(const NormParameters& norm, const float* x, int column
   if (norm.centered != 0) {
     float sum = 0.0f;
     for (int k = static_cast<int>(threadIdx.x); k < columns; k += kThreads) sum = __fadd_rn(sum, x[k]);
-    mean = BlockSum<kThreads>(sum) / static_cast<float>(columns);
+    mean = BlockReduce<kThreads>(sum, Sum()) / static_cast<float>(columns);
   }
   float squares = 0.0f;
   for (int k = static_cast<int>(threadIdx.x); k < columns; k += kThreads)
     squares = fmaf(x[k] - mean, x[k] - mean, squares);
-  squares = BlockSum<kThreads>(squares);
+  squares = BlockReduce<kThreads>(squares, Sum());
   return {mean, 1.0f / sqrtf(__fadd_rn(squares / static_cast<float>(norm.divisor), norm.epsilon))};
 }
 

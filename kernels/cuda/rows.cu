@@ -66,6 +66,7 @@ __device__ float Element(const PackedWeight& w, int row, int column) {
 struct EmbedParameters {
   PackedWeight table;
   const TokenId* token_ids;
+  const TokenId* drawn;
   float* out;
   std::int64_t out_stride;
   int first_row;
@@ -73,7 +74,9 @@ struct EmbedParameters {
 };
 
 __global__ void __launch_bounds__(kThreads) EmbedKernel(EmbedParameters p) {
-  const int row = p.token_ids[blockIdx.x] - p.first_row;
+  TokenId token = p.token_ids[blockIdx.x];
+  if (token < 0) token = p.drawn[-1 - token];
+  const int row = token - p.first_row;
   if (row < 0 || row >= p.table.rows) return;  // another part's; no barrier follows
   float* out = p.out + blockIdx.x * p.out_stride;
   for (int k = static_cast<int>(threadIdx.x); k < p.table.columns; k += kThreads)
@@ -126,11 +129,12 @@ void MoveRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out
 
 }  // namespace
 
-void EmbedRows(Stream& stream, const TokenId* token_ids, int first_row, const PackedWeight& part,
-               MatrixView out) {
+void EmbedRows(Stream& stream, const TokenId* token_ids, const TokenId* drawn, int first_row,
+               const PackedWeight& part, MatrixView out) {
   EmbedParameters p = {};
   p.table = part;
   p.token_ids = token_ids;
+  p.drawn = drawn;
   p.out = out.data;
   p.out_stride = out.stride;
   p.first_row = first_row;

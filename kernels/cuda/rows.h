@@ -9,9 +9,10 @@
 
 namespace reprise::cuda {
 
-// out[t] = row token_ids[t] - first_row of the part, for the tokens that lie in it. token_ids: device.
-void EmbedRows(Stream& stream, const TokenId* token_ids, int first_row, const PackedWeight& part,
-               MatrixView out);
+// out[t] = row token_ids[t] - first_row of the part, for the tokens that lie in it; a negative one is
+// drawn[-1 - id]. token_ids, drawn: device.
+void EmbedRows(Stream& stream, const TokenId* token_ids, const TokenId* drawn, int first_row,
+               const PackedWeight& part, MatrixView out);
 // out[i] = x[rows[i]]. rows: device, out.rows of them.
 void GatherRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
 // out[i] += x[rows[i]].

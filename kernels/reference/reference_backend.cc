@@ -80,9 +80,9 @@ class ReferenceBackend final : public Backend {
     return ReferenceWeight::Pack(sources);
   }
 
-  void Embed(std::span<const TokenId> token_ids, const Weight& table, MatrixView out) override {
-    for (std::size_t t = 0; t < token_ids.size(); ++t)
-      static_cast<const ReferenceWeight&>(table).DequantizeRow(token_ids[t], out.row(static_cast<int>(t)));
+  void Embed(const BatchView& batch, const Weight& table, MatrixView out) override {
+    for (int t = 0; t < batch.num_tokens(); ++t)
+      static_cast<const ReferenceWeight&>(table).DequantizeRow(batch.token_ids[t], out.row(t));
   }
 
   void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override {

@@ -20,12 +20,15 @@ check() {
 }
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
-check ops 120 bin/cuda_ops_test
-check engine 120 bin/cuda_engine_test
+check ops 100 bin/cuda_ops_test
+check draw 30 bin/cuda_draw_test
+check engine 100 bin/cuda_engine_test
 if command -v compute-sanitizer >/dev/null; then
-  # The ops test reaches every kernel; long attention schedules add time, not code.
+  # Together they reach every kernel; long attention schedules add time, not code.
   for tool in memcheck racecheck initcheck synccheck; do
-    check "$tool" 100 compute-sanitizer --tool "$tool" --error-exitcode 9 bin/cuda_ops_test "~chunks*" "~attention is*"
+    sanitize=(compute-sanitizer --tool "$tool" --error-exitcode 9)
+    check "$tool-ops" 60 "${sanitize[@]}" bin/cuda_ops_test "~chunks*" "~attention is*"
+    check "$tool-draw" 25 "${sanitize[@]}" bin/cuda_draw_test "cuda: drafts*"
   done
 else
   row "$rows" check compute-sanitizer passed skipped

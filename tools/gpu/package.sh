@@ -13,7 +13,7 @@ build=build/cuda-package
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DREPRISE_CUDA=ON -DREPRISE_SERVER=OFF \
   "-DREPRISE_CUDA_ARCHITECTURES=$(IFS=';'; echo "${architectures[*]}")"
-programs=(tests/conformance/cuda/cuda_ops_test tests/conformance/cuda/cuda_engine_test benches/bench_steps reprise)
+programs=(tests/conformance/cuda/cuda_ops_test tests/conformance/cuda/cuda_draw_test tests/conformance/cuda/cuda_engine_test benches/bench_steps reprise)
 ninja -C "$build" "${programs[@]##*/}"
 
 rm -rf "$package"

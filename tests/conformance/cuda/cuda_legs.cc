@@ -9,9 +9,10 @@
 
 namespace reprise::test {
 
-std::unique_ptr<Backend> MakeCudaLeg() {
+std::unique_ptr<Backend> MakeCudaLeg(bool draw_tokens) {
   CudaBackendOptions options;
   options.num_threads = 2;
+  options.draw_tokens = draw_tokens;
   Result<std::unique_ptr<Backend>> backend = cuda::MakeBackend(options);
   INFO(backend.status().ToString());
   REQUIRE(backend.ok());
@@ -42,6 +43,18 @@ std::vector<float> DeviceRows::Read() const {
   backend_.Download(values.data(), memory_->data(), values.size() * sizeof(float));
   REQUIRE(backend_.Synchronize().ok());
   return values;
+}
+
+DeviceTokens::DeviceTokens(Backend* backend, const std::vector<TokenId>& tokens)
+    : backend_(*backend), memory_(std::move(backend->Allocate(tokens.size() * sizeof(TokenId))).value()) {
+  backend->Upload(memory_->data(), tokens.data(), tokens.size() * sizeof(TokenId));
+}
+
+std::vector<TokenId> DeviceTokens::Read() const {
+  std::vector<TokenId> tokens(memory_->bytes() / sizeof(TokenId));
+  backend_.Download(tokens.data(), memory_->data(), memory_->bytes());
+  REQUIRE(backend_.Synchronize().ok());
+  return tokens;
 }
 
 }  // namespace reprise::test

@@ -8,7 +8,8 @@
 
 namespace reprise::test {
 
-std::unique_ptr<Backend> MakeCudaLeg();
+// With `draw_tokens` false the host draws tokens.
+std::unique_ptr<Backend> MakeCudaLeg(bool draw_tokens = true);
 
 // A matrix in the backend's memory.
 class DeviceRows {
@@ -25,6 +26,19 @@ class DeviceRows {
   std::unique_ptr<DeviceMemory> memory_;
   int rows_;
   int columns_;
+};
+
+// Token ids in the backend's memory.
+class DeviceTokens {
+ public:
+  DeviceTokens(Backend* backend, const std::vector<TokenId>& tokens);
+
+  TokenId* data() const { return static_cast<TokenId*>(memory_->data()); }
+  std::vector<TokenId> Read() const;
+
+ private:
+  Backend& backend_;
+  std::unique_ptr<DeviceMemory> memory_;
 };
 
 }  // namespace reprise::test

@@ -1,52 +1,262 @@
-// Tokens drawn on the device are the host sampler's.
+// Tokens and log-probabilities drawn on the device are the host's: the Sampler's, and with drafts the
+// DraftSampler's and the Verifier's.
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <random>
+#include <list>
+#include <numeric>
 
-#include "base/noise.h"
+#include "engine/decoding/draft_draws.h"
+#include "engine/decoding/verifier.h"
+#include "engine/device_draws.h"
 #include "engine/sampler.h"
 #include "tests/conformance/cuda/cuda_legs.h"
+#include "tests/conformance/cuda/draw_scene.h"
+#include "tests/conformance/cuda/same_scores.h"
 
 namespace reprise::test {
 namespace {
 
-TEST_CASE("cuda: drawn tokens are the host's") {
-  constexpr int kRows = 24;
-  constexpr int kVocabulary = 1531;
-  const std::unique_ptr<Backend> backend = MakeCudaLeg();
-  std::mt19937 random(3);
-  std::normal_distribution<float> normal(0.0f, 3.0f);
-  std::vector<float> logits(kRows * kVocabulary);
-  for (float& logit : logits) logit = normal(random);
-  const auto row = [&](int r) {
-    return std::span(logits).subspan(static_cast<std::size_t>(r) * kVocabulary, kVocabulary);
-  };
-  for (float& logit : row(5)) logit = NAN;
-  for (float& logit : row(6)) logit = -INFINITY;
-  row(7)[100] = NAN;
-  row(8)[1400] = row(8)[77] = row(8)[900] = 50.0f;  // a tie
-  std::vector<DrawSpec> draws(kRows);
-  for (int r = 10; r < kRows; ++r)
-    draws[static_cast<std::size_t>(r)] = {
-        NoiseStream({7, 0, static_cast<std::uint32_t>(r), NoiseKind::kSample}), 1.0f / 0.7f};
-  const DeviceRows device_logits(backend.get(), logits, kRows, kVocabulary);
-  std::vector<TokenId> tokens(kRows, -7);
-  REQUIRE(backend->DrawRows(device_logits, draws, tokens));
-  REQUIRE(backend->Synchronize().ok());
-  int noisy = 0;
-  for (int r = 0; r < kRows; ++r) {
-    INFO("row " << r);
-    const DrawSpec& draw = draws[static_cast<std::size_t>(r)];
-    const TokenId greedy = ArgMax(row(r));
-    const TokenId expected =
-        r < 10 ? greedy : SampleGumbel(row(r), draw.inverse_temperature, draw.noise_stream);
-    CHECK(tokens[static_cast<std::size_t>(r)] == expected);
-    noisy += expected != greedy;
+// None a multiple of anything.
+constexpr std::array kVocabularies = {2, 31, 257, 1531, 4099};
+
+PenaltyState PenaltiesOf(const Sequence& sequence) {
+  PenaltyState penalties(*sequence.request);
+  for (std::size_t i = sequence.request->prompt.size(); i < sequence.tokens.size(); ++i)
+    penalties.Append(sequence.tokens[i]);
+  return penalties;
+}
+
+std::span<const float> RowOf(const std::vector<float>& rows, std::size_t r, int columns) {
+  return std::span(rows).subspan(r * static_cast<std::size_t>(columns), static_cast<std::size_t>(columns));
+}
+
+// Sequences that each get their next token, with or without a draft, as one step.
+class DrawScene {
+ public:
+  DrawScene(Backend& backend, int vocabulary, std::span<const TokenId> head_tokens, int num_sequences,
+            int max_drafts, bool penalties, unsigned seed)
+      : backend_(backend), vocabulary_(vocabulary), head_tokens_(head_tokens), random_(seed) {
+    for (int i = 0; i < num_sequences; ++i) {
+      RandomSequence& added = sequences_.emplace_back(random_, vocabulary);
+      SamplingParams& params = added.request->sampling;
+      if (!penalties) {
+        params.repetition_penalty = 1.0f;
+        params.presence_penalty = params.frequency_penalty = 0.0f;
+      }
+      drafts_.emplace_back();
+      penalties_.push_back(PenaltiesOf(added.sequence));
+      num_drafts_.push_back(max_drafts == 0 ? 0 : static_cast<int>(random_() % (max_drafts + 1)));
+      if (max_drafts > 0 && random_() % 3 == 0) added.request->lenience = 0.6f;
+      params.seeded = random_() % 4 == 0;
+    }
   }
-  CHECK(tokens[5] == -1);
-  CHECK(tokens[6] == -1);
-  CHECK(tokens[8] == 77);
-  CHECK(noisy > 3);
+
+  // Draws the drafts on the device and on the host.
+  int CountDifferentDrafts();
+  // Verifies drafts, drawn ones or guesses, on the device and on the host.
+  int CountDifferentTokens();
+
+ private:
+  int num_columns() const {
+    return head_tokens_.empty() ? vocabulary_ : static_cast<int>(head_tokens_.size());
+  }
+  std::vector<float> RandomRows(std::size_t count, int columns) {
+    std::vector<float> rows;
+    for (std::size_t r = 0; r < count; ++r) {
+      const std::vector<float> row = RandomLogits(random_, columns);
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    return rows;
+  }
+
+  Backend& backend_;
+  int vocabulary_;
+  std::span<const TokenId> head_tokens_;
+  std::mt19937 random_;
+  std::list<RandomSequence> sequences_;
+  std::vector<Draft> drafts_;
+  std::vector<PenaltyState> penalties_;
+  std::vector<int> num_drafts_;
+  std::vector<std::vector<float>> draft_rows_;  // that host distributions look at
+  std::unique_ptr<DraftDraws> draws_;           // holds the kept rows
+};
+
+int DrawScene::CountDifferentDrafts() {
+  DraftLimits limits;
+  limits.vocab_size = vocabulary_;
+  limits.max_drafts = std::accumulate(num_drafts_.begin(), num_drafts_.end(), 0);
+  draws_ = std::make_unique<DraftDraws>(
+      std::move(DraftDraws::Create(backend_, head_tokens_, num_columns(), limits)).value());
+  std::vector<Draft> on_host(drafts_.size());
+  std::vector<DraftRequest> wishes, host_wishes;
+  std::size_t i = 0;
+  for (RandomSequence& scene : sequences_) {
+    wishes.push_back({&scene.sequence, &penalties_[i], num_drafts_[i], &drafts_[i]});
+    host_wishes.push_back({&scene.sequence, &penalties_[i], num_drafts_[i], &on_host[i]});
+    ++i;
+  }
+  DraftSampler sampler(vocabulary_, head_tokens_);
+  std::vector<int> unfinished;
+  draws_->Begin(wishes);
+  for (int step = 0;; ++step) {
+    std::vector<const DraftRequest*> rows;
+    std::vector<std::size_t> items;
+    for (std::size_t w = 0; w < wishes.size(); ++w) {
+      // One that the host ended goes on where only the device knows of it.
+      if (num_drafts_[w] <= step || static_cast<int>(drafts_[w].tokens.size()) != step) continue;
+      rows.push_back(&wishes[w]);
+      items.push_back(w);
+    }
+    if (rows.empty()) break;
+    const std::vector<float> logits = RandomRows(rows.size(), num_columns());
+    const DeviceRows on_device(&backend_, logits, static_cast<int>(rows.size()), num_columns());
+    draft_rows_.push_back(logits);
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const DraftRequest& wish = host_wishes[items[r]];
+      if (static_cast<int>(wish.draft->tokens.size()) != step) continue;
+      sampler.Draw(wish, RowOf(draft_rows_.back(), r, num_columns()));
+    }
+    draws_->Draw(rows, on_device, &unfinished);  // adds the token to the penalties that both look at
+  }
+  draws_->Finish(wishes);
+  int different = 0;
+  for (std::size_t w = 0; w < wishes.size(); ++w) {
+    different += drafts_[w].tokens != on_host[w].tokens;
+    drafts_[w].distributions = std::move(on_host[w].distributions);
+  }
+  return different;
+}
+
+int DrawScene::CountDifferentTokens() {
+  BatchPlan plan;
+  std::vector<int> row_start = {0};
+  std::vector<PenaltyState*> penalties;
+  std::size_t i = 0;
+  for (RandomSequence& scene : sequences_) {
+    plan.items.push_back({&scene.sequence, 1, true, 1, static_cast<int>(drafts_[i].tokens.size())});
+    row_start.push_back(row_start.back() + 1 + static_cast<int>(drafts_[i].tokens.size()));
+    penalties.push_back(&penalties_[i]);
+    ++i;
+  }
+  const std::vector<float> logits = RandomRows(static_cast<std::size_t>(row_start.back()), vocabulary_);
+  const DeviceRows on_device(&backend_, logits, row_start.back(), vocabulary_);
+  DeviceDraws device = std::move(DeviceDraws::Create(backend_, row_start.back(), vocabulary_)).value();
+  device.Draw(plan, drafts_, penalties, row_start, on_device);
+  REQUIRE(backend_.Synchronize().ok());
+  Verifier verifier;
+  int different = 0;
+  for (i = 0; i < plan.items.size(); ++i) {
+    const Sequence& sequence = *plan.items[i].sequence;
+    const int rows = row_start[i + 1] - row_start[i];
+    std::vector<GeneratedToken> expected, got;
+    const Status host =
+        verifier.Verify(sequence, drafts_[i],
+                        {RowOf(logits, static_cast<std::size_t>(row_start[i]), vocabulary_).data(), rows,
+                         vocabulary_, vocabulary_},
+                        penalties_[i], &expected);
+    const Status status = device.Accept(sequence, drafts_[i], rows, row_start[i + 1], &got);
+    INFO("sequence " << i << " of a vocabulary of " << vocabulary_);
+    const auto same = [](const GeneratedToken& a, const GeneratedToken& b) { return a.token == b.token; };
+    if (host.ok() != status.ok() || !std::ranges::equal(got, expected, same)) {
+      ++different;
+      continue;
+    }
+    if (!host.ok()) CHECK(host.message() == status.message());
+    CheckSameScores(got, expected);
+  }
+  return different;
+}
+
+TEST_CASE("cuda: drawn tokens and log-probabilities are the host's") {
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  REQUIRE(backend->draws_tokens());
+  for (const int vocabulary : kVocabularies) {
+    for (unsigned round = 0; round < 6; ++round) {
+      DrawScene scene(*backend, vocabulary, {}, 64, 0, true, 100 * round + static_cast<unsigned>(vocabulary));
+      INFO("vocabulary " << vocabulary << ", round " << round);
+      CHECK(scene.CountDifferentTokens() == 0);
+    }
+  }
+}
+
+TEST_CASE("cuda: drafts that are drawn and verified on the device are the host's") {
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  for (const int vocabulary : kVocabularies) {
+    std::vector<TokenId> head_tokens;
+    for (TokenId token = vocabulary / 3; token < vocabulary; token += 1 + token % 3)
+      head_tokens.push_back(token);
+    for (unsigned round = 0; round < 4; ++round) {
+      INFO("vocabulary " << vocabulary << ", round " << round);
+      const std::span<const TokenId> ids = round % 2 == 0 ? std::span<const TokenId>() : head_tokens;
+      // Without penalties the host learns of drafts when they are complete.
+      DrawScene scene(*backend, vocabulary, ids, 48, 3, round < 2,
+                      100 * round + static_cast<unsigned>(vocabulary));
+      CHECK(scene.CountDifferentDrafts() == 0);
+      CHECK(scene.CountDifferentTokens() == 0);
+    }
+  }
+}
+
+// Leviathan et al. 2211.17192, appendix A.1: whatever the draft, the first token follows the target's law.
+TEST_CASE("cuda: after rejection the law is the target's") {
+  constexpr int kVocabulary = 6;
+  constexpr int kDraws = 2000;
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  const std::vector<float> target = {0.0f, 1.0f, -1.0f, 0.5f, -2.0f, 1.5f};
+  const std::vector<float> draft = {1.0f, 0.0f, 0.5f, -1.0f, 0.0f, 1.0f};
+  std::vector<float> target_rows, draft_rows;
+  std::list<RandomSequence> sequences;
+  std::mt19937 random(5);
+  PenaltyState penalties{Request()};
+  std::vector<Draft> drafts(kDraws);
+  std::vector<DraftRequest> wishes;
+  BatchPlan plan;
+  std::vector<int> row_start = {0};
+  for (int i = 0; i < kDraws; ++i) {
+    RandomSequence& added = sequences.emplace_back(random, kVocabulary);
+    added.request->sampling = {};
+    added.request->sampling.seed = random();
+    added.request->min_tokens = 0;
+    wishes.push_back({&added.sequence, &penalties, 1, &drafts[static_cast<std::size_t>(i)]});
+    plan.items.push_back({&added.sequence, 1, true, 1, 1});
+    row_start.push_back(row_start.back() + 2);
+    draft_rows.insert(draft_rows.end(), draft.begin(), draft.end());
+    for (int r = 0; r < 2; ++r) target_rows.insert(target_rows.end(), target.begin(), target.end());
+  }
+  DraftLimits limits;
+  limits.vocab_size = kVocabulary;
+  limits.max_drafts = kDraws;
+  DraftDraws draws = std::move(DraftDraws::Create(*backend, {}, kVocabulary, limits)).value();
+  std::vector<const DraftRequest*> rows;
+  for (const DraftRequest& wish : wishes) rows.push_back(&wish);
+  draws.Begin(wishes);
+  std::vector<int> unfinished;
+  draws.Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary), &unfinished);
+  draws.Finish(wishes);
+  DeviceDraws device = std::move(DeviceDraws::Create(*backend, 2 * kDraws, kVocabulary)).value();
+  device.Draw(plan, drafts, std::vector<PenaltyState*>(kDraws, &penalties), row_start,
+              DeviceRows(backend.get(), target_rows, 2 * kDraws, kVocabulary));
+  std::array<int, kVocabulary> counts = {};
+  int accepted = 0;
+  for (std::size_t i = 0; i < kDraws; ++i) {
+    std::vector<GeneratedToken> tokens;
+    REQUIRE(device.Accept(*plan.items[i].sequence, drafts[i], 2, row_start[i + 1], &tokens).ok());
+    ++counts[static_cast<std::size_t>(tokens[0].token)];
+    accepted += tokens.size() == 2;
+  }
+  double chi_square = 0.0, target_total = 0.0, draft_total = 0.0, overlap = 0.0;
+  for (int t = 0; t < kVocabulary; ++t) {
+    target_total += std::exp(target[static_cast<std::size_t>(t)]);
+    draft_total += std::exp(draft[static_cast<std::size_t>(t)]);
+  }
+  for (std::size_t t = 0; t < kVocabulary; ++t) {
+    const double p = std::exp(target[t]) / target_total;
+    overlap += std::min(p, std::exp(draft[t]) / draft_total);
+    chi_square += std::pow(counts[t] - kDraws * p, 2) / (kDraws * p);
+  }
+  CHECK(chi_square < 20.5);  // 5 degrees of freedom: one seed in a thousand is above
+  CHECK(accepted == Approx(kDraws * overlap).epsilon(0.1));
 }
 
 }  // namespace

@@ -11,26 +11,9 @@
 namespace reprise::test {
 namespace {
 
-struct Shape {
-  int rows;
-  int columns;
-};
-
 // With remainders in row tiles and segments, and longer than one turn of a block's warps.
-std::vector<Shape> ShapesOf(WeightType type) {
-  const int block = GetWeightTypeInfo(type).block_elements;
-  if (block == 1) return {{1, 1}, {5, 7}, {33, 300}};
-  if (block == 32) return {{1, 32}, {33, 96}, {20, 1120}};
-  return {{1, 256}, {33, 512}, {20, 1280}};
-}
-
-std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data,
-                             Shape shape) {
-  const WeightSource source{type, data.data(), shape.rows, shape.columns, {}};
-  Result<std::unique_ptr<Weight>> weight = backend->Pack({&source, 1});
-  REQUIRE(weight.ok());
-  return std::move(weight).value();
-}
+const WeightShapes kShapes = {
+    {{1, 1}, {5, 7}, {33, 300}}, {{1, 32}, {33, 96}, {20, 1120}}, {{1, 256}, {33, 512}, {20, 1280}}};
 
 // The product of m rows; `adjust` may ask for more than that.
 std::vector<float> Multiply(
@@ -86,7 +69,7 @@ double AffineSize(WeightType type) {
 TEST_CASE("cuda: products are exact but for rounding") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   for (WeightType type : kAllWeightTypes) {
-    for (Shape shape : ShapesOf(type)) {
+    for (Shape shape : kShapes.Of(type)) {
       const std::vector<std::byte> data = RandomWeight(type, shape.rows, shape.columns, 1);
       const std::vector<float> w = DequantizeAll(type, data, shape.rows, shape.columns);
       const std::unique_ptr<Weight> weight = Pack(backend.get(), type, data, shape);

@@ -26,7 +26,15 @@ TEST_CASE("cuda: embedding rows are the file's values to the bit") {
     std::iota(ids.rbegin(), ids.rend(), 0);
     const DeviceRows out(backend.get(), std::vector<float>(static_cast<std::size_t>(rows) * columns, NAN),
                          rows, columns);
-    backend->Embed(ids, **table, out.view());
+    // Some of them known to the device alone.
+    const DeviceTokens drawn(backend.get(), {ids[3], ids[30]});
+    std::vector<TokenId> known = ids;
+    known[3] = -1;
+    known[30] = -2;
+    BatchView batch;
+    batch.token_ids = known;
+    batch.drawn = drawn.data();
+    backend->Embed(batch, **table, out.view());
     const std::vector<float> all = DequantizeAll(type, data, rows, columns);
     std::vector<float> expected;
     for (TokenId id : ids)

@@ -28,7 +28,9 @@ TEST_CASE("embedding rows are the file's values to the bit") {
       std::vector<TokenId> ids(rows);
       std::iota(ids.rbegin(), ids.rend(), 0);
       std::vector<float> out(static_cast<std::size_t>(rows) * columns);
-      leg.backend->Embed(ids, **table, View(&out, rows, columns));
+      BatchView batch;
+      batch.token_ids = ids;
+      leg.backend->Embed(batch, **table, View(&out, rows, columns));
       const std::vector<float> all = DequantizeAll(type, data, rows, columns);
       std::vector<float> expected;
       for (TokenId id : ids)

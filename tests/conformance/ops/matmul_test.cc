@@ -11,30 +11,14 @@
 namespace reprise::test {
 namespace {
 
-struct Shape {
-  int rows;
-  int columns;
-};
-
 bool IsQuantized(WeightType type) {
   return GetWeightTypeInfo(type).block_elements > 1;
 }
 
 // Tiny, with remainders in rows and tiles, and longer than a chunk of columns.
-std::vector<Shape> ShapesOf(WeightType type) {
-  const int block = GetWeightTypeInfo(type).block_elements;
-  if (block == 1) return {{1, 1}, {5, 7}, {33, 48}, {64, 100}, {40, 1100}};
-  if (block == 32) return {{1, 32}, {33, 96}, {70, 1056}};
-  return {{1, 256}, {33, 512}, {40, 1280}};
-}
-
-std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data,
-                             Shape shape) {
-  const WeightSource source{type, data.data(), shape.rows, shape.columns, {}};
-  Result<std::unique_ptr<Weight>> weight = backend->Pack({&source, 1});
-  REQUIRE(weight.ok());
-  return std::move(*weight);
-}
+const WeightShapes kShapes = {{{1, 1}, {5, 7}, {33, 48}, {64, 100}, {40, 1100}},
+                              {{1, 32}, {33, 96}, {70, 1056}},
+                              {{1, 256}, {33, 512}, {40, 1280}}};
 
 std::vector<float> Multiply(Backend* backend, const Weight& weight, const std::vector<float>& x) {
   const int m = static_cast<int>(x.size()) / weight.columns();
@@ -76,7 +60,7 @@ TEST_CASE("quantised kernels give the integer oracle's bits") {
   for (Leg& leg : CpuLegs()) {
     for (WeightType type : kAllWeightTypes) {
       if (!IsQuantized(type)) continue;
-      for (Shape shape : ShapesOf(type)) {
+      for (Shape shape : kShapes.Of(type)) {
         INFO(leg.name << " " << GetWeightTypeInfo(type).name << " " << shape.rows << " x " << shape.columns);
         const std::vector<std::byte> data = RandomWeight(type, shape.rows, shape.columns, 1);
         const std::unique_ptr<Weight> weight = Pack(leg.backend.get(), type, data, shape);
@@ -96,7 +80,7 @@ TEST_CASE("float kernels give the reference's bits") {
   const std::unique_ptr<Backend> reference = MakeReferenceBackend();
   for (Leg& leg : CpuLegs()) {
     for (WeightType type : {WeightType::kF32, WeightType::kF16, WeightType::kBF16}) {
-      for (Shape shape : ShapesOf(type)) {
+      for (Shape shape : kShapes.Of(type)) {
         INFO(leg.name << " " << GetWeightTypeInfo(type).name << " " << shape.rows << " x " << shape.columns);
         const std::vector<std::byte> data = RandomWeight(type, shape.rows, shape.columns, 3);
         const std::vector<float> x = RandomRows(40, shape.columns, 4);

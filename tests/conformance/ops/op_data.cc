@@ -1,6 +1,7 @@
 #include "tests/conformance/ops/op_data.h"
 
 #include <bit>
+#include <catch2/catch.hpp>
 #include <cstring>
 #include <utility>
 
@@ -94,6 +95,19 @@ std::vector<float> DequantizeAll(WeightType type, const std::vector<std::byte>& 
   std::vector<float> out(static_cast<std::size_t>(rows) * columns);
   Dequantize(type, data.data(), static_cast<std::int64_t>(out.size()), out.data());
   return out;
+}
+
+const std::vector<Shape>& WeightShapes::Of(WeightType type) const {
+  const int block = GetWeightTypeInfo(type).block_elements;
+  return block == 1 ? without_blocks : block == 32 ? blocks_of_32 : blocks_of_256;
+}
+
+std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data,
+                             Shape shape) {
+  const WeightSource source{type, data.data(), shape.rows, shape.columns, {}};
+  Result<std::unique_ptr<Weight>> weight = backend->Pack({&source, 1});
+  REQUIRE(weight.ok());
+  return std::move(weight).value();
 }
 
 ConstMatrixView View(const std::vector<float>& data, int rows, int columns) {

@@ -31,10 +31,24 @@ class Random {
 // integer ranges are exhausted.
 std::vector<float> RandomRows(int rows, int columns, std::uint64_t seed);
 
+// Of a weight.
+struct Shape {
+  int rows;
+  int columns;
+};
+// What a test packs of types without blocks, with blocks of 32 columns and of 256.
+struct WeightShapes {
+  std::vector<Shape> without_blocks, blocks_of_32, blocks_of_256;
+  const std::vector<Shape>& Of(WeightType type) const;
+};
+
 // Random blocks of a type with scales around 0.01.
 std::vector<std::byte> RandomWeight(WeightType type, int rows, int columns, std::uint64_t seed);
 
 std::vector<float> DequantizeAll(WeightType type, const std::vector<std::byte>& data, int rows, int columns);
+
+std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vector<std::byte>& data,
+                             Shape shape);
 
 ConstMatrixView View(const std::vector<float>& data, int rows, int columns);
 MatrixView View(std::vector<float>* data, int rows, int columns);

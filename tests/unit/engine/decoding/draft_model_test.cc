@@ -29,10 +29,13 @@ class Scene {
     EngineModels models(*target_.decoder);
     models.draft = draft_.decoder.get();
     core = std::move(EngineCore::Create(*target_.backend, models, options)).value();
-    auto owned = std::make_unique<DraftingSpy>(std::make_unique<DraftModelProposer>(
+    const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, kStepTokens,
+                             options.max_num_seqs, 64};
+    auto inner = DraftModelProposer::Create(
         *target_.backend, *draft_.decoder,
         core->kv_cache().layers().last(static_cast<std::size_t>(draft_.decoder->num_layers())),
-        core->scheduler().block_pool(), target_.decoder->config().vocab_size, kBlockSize, kStepTokens));
+        core->scheduler().block_pool(), limits);
+    auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
     spy = owned.get();
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
     proposers[IndexOf(ProposerKind::kDraftModel)] = std::move(owned);

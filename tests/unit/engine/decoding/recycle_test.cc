@@ -30,12 +30,13 @@ class Scene {
     EngineModels models(*target_.decoder);
     models.recycle = module_.get();
     core = std::move(EngineCore::Create(*target_.backend, models, options)).value();
-    auto inner = std::make_unique<RecycleProposer>(
+    const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, 48, options.max_num_seqs, 64};
+    auto inner = RecycleProposer::Create(
         *target_.backend, *module_,
         core->kv_cache().layers().last(static_cast<std::size_t>(module_->num_layers())),
-        core->scheduler().block_pool(), target_.decoder->config().vocab_size, kBlockSize, 48, num_kept);
+        core->scheduler().block_pool(), limits, num_kept);
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-    auto owned = std::make_unique<DraftingSpy>(std::move(inner));
+    auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
     spy = owned.get();
     proposers[IndexOf(ProposerKind::kRecycle)] = std::move(owned);
     const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}, 0};
