@@ -43,7 +43,7 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
   const DraftLimits limits{models.target->config().vocab_size, config.block_size,
                            config.max_num_batched_tokens, config.max_num_seqs, config.max_num_logit_rows};
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}, 0};
+  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}};
   std::span<const KvLayer> layers = kv.layers();
   const auto take = [&](int n) {
     const auto own = layers.first(static_cast<std::size_t>(n));
@@ -195,8 +195,10 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
 
 void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts, double pass_seconds,
                        double sample_seconds) {
+  int num_drafts = 0;
   for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) {
     const auto drafted = static_cast<int>(drafts[i].tokens.size());
+    num_drafts += drafted;
     const Request& request = *outcome.plan.items[i].sequence->request;
     // What is taken unverified or leniently says nothing about how likely drafts are to stand.
     if (drafted == 0 || request.lenience < 1.0f) continue;
@@ -205,7 +207,7 @@ void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts
   }
   if (decoding_.size() == outcome.plan.items.size()) {
     router_.ObserveStep({outcome.batch.num_tokens(), NumContext(outcome.plan)}, pass_seconds,
-                        outcome.batch.num_logit_rows(), sample_seconds);
+                        static_cast<int>(decoding_.size()), num_drafts, sample_seconds);
   }
   for (const auto& proposer : proposers_) {
     if (proposer != nullptr) proposer->Observe(outcome);

@@ -21,6 +21,7 @@ constexpr double kSwitchOnShare = 0.97;
 // investment, spread over so many steps.
 constexpr int kUsualRead = 2;
 constexpr int kRepaidWithin = 16;
+constexpr double kSampleRate = 0.05;  // of what sampling costs, a step
 constexpr int kGoodputInterval = 32;  // steps between estimates for metrics
 
 // Tokens that a sequence's first drafted token counts for in its proposer's pass.
@@ -56,8 +57,8 @@ bool Router::ChooseProposer(const RoutingRequest& request, int num_sequences, co
     for (int k = 1; k <= std::min(request.max_tokens, kLongestDraft); ++k) {
       survival *= Estimate(*out->record, proposer, offer->confidence, k - 1);
       tokens += survival;
-      const double seconds = costs_.Pass(step, k, num_sequences + k) + curve.At(CountedRead(offer->to_read)) +
-                             (k - 1) * curve.At(1);
+      const double seconds =
+          costs_.Pass(step, k, num_sequences) + curve.At(CountedRead(offer->to_read)) + (k - 1) * curve.At(1);
       const double rate = tokens / std::max(seconds, 1e-9);
       if (rate <= best) continue;
       best = rate;
@@ -89,7 +90,7 @@ class StepEstimate {
     expected_tokens_ += gain;
   }
   double TokensPerSecond() const {
-    const double seconds = costs_.Pass(size_, num_drafts_, num_sequences_ + num_drafts_) + drafting_seconds_;
+    const double seconds = costs_.Pass(size_, num_drafts_, num_sequences_) + drafting_seconds_;
     return expected_tokens_ / std::max(seconds, 1e-9);
   }
 
@@ -201,8 +202,8 @@ void Router::Assign(std::span<const RoutingRequest> requests, const StepSize& pl
 
 bool Router::WorthExploring(ProposerKind proposer, int num_sequences, const StepSize& step) const {
   const double plain = costs_.Pass(step, 0, num_sequences);
-  const double drafted = costs_.Pass(step, num_sequences, 2 * num_sequences) +
-                         costs_.proposer[IndexOf(proposer)].At(num_sequences);
+  const double drafted =
+      costs_.Pass(step, num_sequences, num_sequences) + costs_.proposer[IndexOf(proposer)].At(num_sequences);
   return (1 + kOptimism) * plain > drafted;
 }
 
@@ -284,9 +285,14 @@ void Router::ObserveDraft(RequestId id, ProposerKind proposer, int confidence, i
   prior.Observe(drafted, accepted);
 }
 
-void Router::ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds) {
+void Router::ObserveStep(const StepSize& step, double pass_seconds, int num_sequences, int num_drafts,
+                         double sample_seconds) {
   costs_.step.Observe(step.num_tokens, pass_seconds - costs_.context_seconds * step.num_context);
-  if (num_rows > 0) costs_.row_seconds += 0.05 * (sample_seconds / num_rows - costs_.row_seconds);
+  if (costs_.sample_seconds == 0) costs_.sample_seconds = sample_seconds / (num_sequences + num_drafts);
+  double& learnt = num_drafts > 0 ? costs_.verify_seconds : costs_.sample_seconds;
+  const double own = num_drafts > 0 ? (sample_seconds - num_sequences * costs_.sample_seconds) / num_drafts
+                                    : sample_seconds / num_sequences;
+  learnt += kSampleRate * (std::max(own, 0.0) - learnt);
 }
 
 void Router::ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds) {

@@ -28,11 +28,13 @@ struct StepCosts {
   CostCurve step;                                 // the target's pass, by tokens, but for
   double context_seconds = 0;                     // attention to one token of context
   std::array<CostCurve, kNumProposers> proposer;  // a proposer's pass, by tokens it reads
-  double row_seconds = 0;                         // sampling and verifying one row of logits
+  double sample_seconds = 0;                      // drawing a sequence's token
+  double verify_seconds = 0;                      // judging one drafted token
 
-  // The target's pass with `drafts` more tokens, and what follows it for `rows` rows.
-  double Pass(const StepSize& size, int drafts, int rows) const {
-    return step.At(size.num_tokens + drafts) + context_seconds * size.num_context + rows * row_seconds;
+  // The target's pass with `drafts` more tokens, and then sampling for that many sequences.
+  double Pass(const StepSize& size, int drafts, int num_sequences) const {
+    return step.At(size.num_tokens + drafts) + context_seconds * size.num_context +
+           num_sequences * sample_seconds + drafts * verify_seconds;
   }
 };
 
@@ -56,9 +58,10 @@ class Router {
 
   // After verification. Also drafts that were requested teach.
   void ObserveDraft(RequestId id, ProposerKind proposer, int confidence, int drafted, int accepted);
-  // The target's pass, all of it for sequences that got their next token, and then the sampling of `num_rows`
-  // rows.
-  void ObserveStep(const StepSize& step, double pass_seconds, int num_rows, double sample_seconds);
+  // The target's pass, all of it for sequences that got their next token, and then sampling for those
+  // sequences and their drafted tokens.
+  void ObserveStep(const StepSize& step, double pass_seconds, int num_sequences, int num_drafts,
+                   double sample_seconds);
   // A proposer's passes of one step, each over so many tokens; of all of them together.
   void ObserveProposer(ProposerKind proposer, std::span<const int> passes, double seconds);
   void Forget(RequestId id) { records_.erase(id); }

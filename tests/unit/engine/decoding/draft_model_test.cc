@@ -39,8 +39,8 @@ class Scene {
     spy = owned.get();
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
     proposers[IndexOf(ProposerKind::kDraftModel)] = std::move(owned);
-    core->set_drafting(std::make_unique<Drafting>(
-        std::move(proposers), StepCosts{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}, 0}, 1));
+    core->set_drafting(std::make_unique<Drafting>(std::move(proposers),
+                                                  StepCosts{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}}, 1));
   }
 
   std::shared_ptr<Request> MakeRequest(RequestId id, std::vector<TokenId> prompt, int max_tokens,

@@ -39,7 +39,7 @@ class Scene {
     auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
     spy = owned.get();
     proposers[IndexOf(ProposerKind::kRecycle)] = std::move(owned);
-    const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}, 0};
+    const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}};
     core->set_drafting(std::make_unique<Drafting>(std::move(proposers), costs, 1));
   }
 

@@ -155,6 +155,23 @@ TEST_CASE("D6: what a proposer must read first weighs against it", "[decoding]")
   CHECK(first_draft(5000) == 15);
 }
 
+TEST_CASE("D6: judging drafts may cost more than they gain", "[decoding]") {
+  const auto length = [](double verify_seconds) {
+    Router router(Costs());
+    for (int i = 0; i < 200; ++i) router.ObserveStep({1, 0}, 1.0, 1, 0, 0.1);
+    for (int i = 0; i < 200; ++i) router.ObserveStep({2, 0}, 1.05, 1, 1, 0.1 + verify_seconds);
+    RoutingRequest request;
+    request.id = 1;
+    request.offers[IndexOf(ProposerKind::kPromptLookup)] = DraftOffer{};
+    request.max_tokens = 8;
+    std::vector<Route> routes;
+    router.Assign({&request, 1}, {1, 0}, 8, &routes);
+    return routes[0].num_tokens;
+  };
+  CHECK(length(0.01) > 0);
+  CHECK(length(2.0) == 0);
+}
+
 TEST_CASE("D6: budgets and requested methods are respected", "[decoding]") {
   Script script(6);
   script.acceptance[0] = 0.9;
