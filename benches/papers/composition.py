@@ -22,8 +22,6 @@ from daemon import Daemon
 
 SPARSITY = 0.25
 TRAIN_PROMPTS, HELD_OUT_PROMPTS = 3000, 60
-TRAIN_TOKENS = 250_000  # of answers
-TRAINED_TOKENS = 500_000  # two passes over them
 ANSWER_TOKENS = 128
 CALIBRATION = ("--samples", 128, "--seq-len", 512)
 MODULE_FLAGS = ("--draft-vocab 2048 --batch-tokens 4096 --threads 1 --lr 5e-3 --unroll 2 --eval-steps 1000000 "
@@ -35,6 +33,8 @@ def parse_arguments():
     parser.add_argument("--tales", type=pathlib.Path, help="the text that the embedded model learnt; to train")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
+    parser.add_argument("--text-tokens", default=250_000, type=int, help="answers that the module learns from")
+    parser.add_argument("--tokens", default=500_000, type=int, help="that it is trained on")
     parser.add_argument("--threads", default=2, type=int)
     parser.add_argument("--draft-tokens", default=2, type=int, help="of the module's chain")
     parser.add_argument("--rounds", default=9, type=int)
@@ -70,9 +70,9 @@ def train(options, shop):
     if not shop.target.exists():
         run(options.build / "reprise", "slice", "--model", EMBEDDED, "--out", shop.target, "--sparsity", SPARSITY,
             "--dtype", "bf16", "--calibration", calibration, *CALIBRATION, "--threads", 1)
-    shop.write_states([("train", 1), ("held-out", 0)], ANSWER_TOKENS, {"train": TRAIN_TOKENS})
+    shop.write_states([("train", 1), ("held-out", 0)], ANSWER_TOKENS, {"train": options.text_tokens})
     shop.trained("recycle", "module", "module", "--base", shop.target, "--hidden", shop.states("train", 1),
-                 "--validation", shop.states("held-out", 0), *MODULE_FLAGS, "--tokens", TRAINED_TOKENS)
+                 "--validation", shop.states("held-out", 0), *MODULE_FLAGS, "--tokens", options.tokens)
 
 
 def check_lossless(options, shop, module):
@@ -118,7 +118,7 @@ def measure(options, shop):
     kept = [r["both"]["decode_tokens_per_s"] * r["dense"]["decode_tokens_per_s"]
             / (r["sliced"]["decode_tokens_per_s"] * r["recycled"]["decode_tokens_per_s"]) for r in rounds]
     last = rounds[-1]
-    return {"machine": machine.description(), "rounds": options.rounds, "threads": options.threads,
+    return {"machine": machine.description(), "tokens": options.tokens, "rounds": options.rounds, "threads": options.threads,
             "draft_tokens": options.draft_tokens, "compared_prompts": check_lossless(options, shop, module),
             "speedup": {name: round(speedup(name), 4) for name in ("sliced", "recycled", "both")},
             "kept": round(statistics.median(kept), 4), "kept_range": [round(min(kept), 4), round(max(kept), 4)],

@@ -166,7 +166,7 @@ def read_composition(figures):
     return {"C1": {"figure": f"{figures['kept']:.2f} of the product: sliced {speedup['sliced']:.2f}×, recycled "
                              f"{speedup['recycled']:.2f}×, both {speedup['both']:.2f}×; tokens equal on "
                              f"{figures['compared_prompts']} prompts",
-                   "command": "python benches/papers/composition.py …", "runs": f"{figures['rounds']} rounds",
+                   "command": f"python benches/papers/composition.py --tokens {figures['tokens']} …", "runs": f"{figures['rounds']} rounds",
                    "spread": "{:.2f} … {:.2f}".format(*figures["kept_range"])}}
 
 

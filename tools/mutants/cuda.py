@@ -47,7 +47,7 @@ MUTANTS = [
     draws("a negative logit that is repeated becomes likelier", "kernels/cuda/adjust_logits.cu",
           "logit = logit > 0.0f ? logit / by.repetition", "logit = logit > -1e30f ? logit / by.repetition"),
     draws("rows are adjusted while they are copied", "kernels/cuda/adjust_logits.cu", "  __syncthreads();\n", ""),
-    draws("the residual is the target's whole law", "kernels/cuda/rejection.cu", "return p > q ? p - q : 0.0f;", "return p;"),
+    draws("the residual is the target's whole law", "kernels/cuda/rejection.cu", "return p > q ? p - q : 0.0f;", "return p + 0.0f * q;"),
     draws("the coin takes the residual's noise", "kernels/cuda/rejection.cu",
           "UniformOnDevice(draw.accept_stream) * q < bound", "UniformOnDevice(draw.noise_stream) * q < bound"),
     draws("a draft is weighed by the target's row", "kernels/cuda/distribution.cu",
