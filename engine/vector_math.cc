@@ -1,6 +1,5 @@
 #include "engine/vector_math.h"
 
-#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -18,101 +17,136 @@ constexpr std::size_t kLanes = 8;
 #define REPRISE_VECTOR_CLONES  // the resolvers run before a sanitizer's runtime is up
 #endif
 
-// exp(x) for x <= 0: 2^n times a degree-6 polynomial of the rest (Cephes' coefficients); 0 below -87 and for
-// NaN.
-[[gnu::always_inline]] inline float ExpNonPositive(float x) {
-  const bool tiny = !(x > -87.0f);
-  const float clamped = tiny ? 0.0f : x;
-  const float scaled = clamped * 1.44269504088896341f - 0.5f;
-  const auto n = static_cast<std::int32_t>(
-      scaled);  // truncates towards zero: floor(x*log2e + 0.5) for x <= 0, or one more
-  const auto nf = static_cast<float>(n);
-  const float r = (clamped - nf * 0.693359375f) + nf * 2.12194440e-4f;
-  float y = 1.9875691500e-4f;
+// A row is read eight at a time, as vectors that every instruction set has (GCC splits them where it must).
+using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
+using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+using Doubles = double __attribute__((vector_size(kLanes * sizeof(double))));
+
+[[gnu::always_inline]] inline void Load(const float* from, Floats* to) {
+  __builtin_memcpy(to, from, sizeof(Floats));
+}
+
+// Replaces x <= 0 by exp(x): 2^n times a degree-6 polynomial of the rest (Cephes' coefficients); 0 below -87
+// and for NaN.
+[[gnu::always_inline]] inline void ExpNonPositive(Floats* x) {
+  const Ints regular = *x > -87.0f;
+  const Floats clamped = regular ? *x : Floats{};
+  // Truncates towards zero: floor(x*log2e + 0.5) for x <= 0, or one more.
+  const Ints n = __builtin_convertvector(clamped * 1.44269504088896341f - 0.5f, Ints);
+  const Floats nf = __builtin_convertvector(n, Floats);
+  const Floats r = (clamped - nf * 0.693359375f) + nf * 2.12194440e-4f;
+  Floats y = Floats{} + 1.9875691500e-4f;
   y = y * r + 1.3981999507e-3f;
   y = y * r + 8.3334519073e-3f;
   y = y * r + 4.1665795894e-2f;
   y = y * r + 1.6666665459e-1f;
   y = y * r + 5.0000001201e-1f;
   y = y * r * r + r + 1.0f;
-  const float power = std::bit_cast<float>((n + 127) << 23);
-  return tiny ? 0.0f : y * power;
+  const Ints power = (n + 127) << 23;
+  Floats factor;
+  __builtin_memcpy(&factor, &power, sizeof(factor));
+  *x = regular ? y * factor : Floats{};
+}
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+// The largest of the values, and not NaN.
+[[gnu::always_inline]] inline float MaxOf(const float* values, std::size_t size) {
+  Floats lanes = Floats{} + kLowest;
+  std::size_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    Floats next;
+    Load(values + i, &next);
+    lanes = next > lanes ? next : lanes;
+  }
+  float max = kLowest;
+  for (std::size_t j = 0; j < kLanes; ++j) max = lanes[j] > max ? lanes[j] : max;
+  for (; i < size; ++i) max = values[i] > max ? values[i] : max;
+  return max;
 }
 
 }  // namespace
 
 REPRISE_VECTOR_CLONES std::size_t IndexOfMax(std::span<const float> values) {
-  // The maximum first (a pass the compiler vectorises), then its first occurrence.
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
-  float lanes[kLanes];
-  for (float& lane : lanes) lane = kLowest;
-  std::size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = values[i + j] > lanes[j] ? values[i + j] : lanes[j];
-  }
-  for (; i < values.size(); ++i) lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+  // The first block that has the maximum, and then the maximum in it.
+  constexpr std::size_t kBlock = 512;
   float max = kLowest;
-  for (float lane : lanes) max = lane > max ? lane : max;
-  for (std::size_t k = 0; k < values.size(); ++k) {
+  std::size_t first = 0;
+  for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
+    const std::size_t size = begin + kBlock < values.size() ? kBlock : values.size() - begin;
+    const float own = MaxOf(values.data() + begin, size);
+    if (own > max) {
+      max = own;
+      first = begin;
+    }
+  }
+  for (std::size_t k = first; k < values.size(); ++k) {
     if (values[k] == max) return k;
   }
   return values.size();
 }
 
 REPRISE_VECTOR_CLONES double Sum(std::span<const float> values) {
-  double lanes[kLanes] = {};
+  Doubles lanes = {};
   std::size_t i = 0;
   for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(values[i + j]);
+    Floats next;
+    Load(values.data() + i, &next);
+    lanes += __builtin_convertvector(next, Doubles);
   }
-  for (; i < values.size(); ++i) lanes[0] += static_cast<double>(values[i]);
   double total = 0;
-  for (const double lane : lanes) total += lane;
+  for (std::size_t j = 0; j < kLanes; ++j) total += lanes[j];
+  for (; i < values.size(); ++i) total += static_cast<double>(values[i]);
   return total;
 }
 
 namespace {
 
-// Sums exp(values[i] * scale - max); visit(i, term) may keep the terms.
+// Sums exp(values[i] * scale - max); visit(i, terms, count) may keep `count` terms from i on.
 template <typename Visit>
 [[gnu::always_inline]] inline double SumExpVisiting(std::span<const float> values, float scale, float max,
                                                     Visit visit) {
-  double total = 0;
-  float lanes[kLanes] = {};
-  std::size_t i = 0;
   // Partial sums go to double every few thousand terms, so that small terms are not lost in float.
-  while (i + kLanes <= values.size()) {
-    const std::size_t chunk =
-        i + 2048 * kLanes < values.size() ? i + 2048 * kLanes : values.size() - kLanes + 1;
-    for (; i < chunk; i += kLanes) {
-      for (std::size_t j = 0; j < kLanes; ++j) {
-        const float term = ExpNonPositive(values[i + j] * scale - max);
-        lanes[j] += term;
-        visit(i + j, term);
-      }
+  constexpr std::size_t kChunk = 2048 * kLanes;
+  const std::size_t whole = values.size() / kLanes * kLanes;
+  double total = 0;
+  Floats lanes = {};
+  const auto add = [&](std::size_t i, std::size_t count, Floats* terms) {
+    *terms = *terms * scale - max;
+    ExpNonPositive(terms);
+    lanes += *terms;
+    visit(i, *terms, count);
+  };
+  const auto flush = [&] {
+    for (std::size_t j = 0; j < kLanes; ++j) total += static_cast<double>(lanes[j]);
+    lanes = Floats{};
+  };
+  for (std::size_t begin = 0; begin < whole; begin += kChunk) {
+    for (std::size_t i = begin; i < begin + kChunk && i < whole; i += kLanes) {
+      Floats terms;
+      Load(values.data() + i, &terms);
+      add(i, kLanes, &terms);
     }
-    for (float& lane : lanes) {
-      total += lane;
-      lane = 0;
-    }
+    flush();
   }
-  for (; i < values.size(); ++i) {
-    const float term = ExpNonPositive(values[i] * scale - max);
-    total += term;
-    visit(i, term);
-  }
+  Floats terms = Floats{} + kLowest;  // whose exp is zero
+  __builtin_memcpy(&terms, values.data() + whole, (values.size() - whole) * sizeof(float));
+  add(whole, values.size() - whole, &terms);
+  flush();
   return total;
 }
 
 }  // namespace
 
 REPRISE_VECTOR_CLONES double SumExp(std::span<const float> values, float scale, float max) {
-  return SumExpVisiting(values, scale, max, [](std::size_t, float) {});
+  return SumExpVisiting(values, scale, max, [](std::size_t, const Floats&, std::size_t) {});
 }
 
 REPRISE_VECTOR_CLONES double ExpWeights(std::span<const float> values, float scale, float max,
                                         std::span<float> out) {
-  return SumExpVisiting(values, scale, max, [out](std::size_t i, float term) { out[i] = term; });
+  return SumExpVisiting(values, scale, max, [out](std::size_t i, const Floats& terms, std::size_t count) {
+    __builtin_memcpy(out.data() + i, &terms, count * sizeof(float));
+  });
 }
 
 }  // namespace reprise
