@@ -24,7 +24,7 @@ double UnixSeconds() {
 }  // namespace
 
 // The thread around EngineCore. Everything below `mutex_` is shared; `core_` belongs to the thread alone.
-class Engine::Impl {
+class Engine::Impl final : private EngineObserver {
  public:
   Impl(std::unique_ptr<EngineCore> core, const EngineOptions& options, EngineObserver* observer,
        int vocab_size)
@@ -37,7 +37,7 @@ class Engine::Impl {
         seed_base_((std::uint64_t{std::random_device{}()} << 32) | std::random_device{}()),
         thread_([this] { Run(); }) {}
 
-  ~Impl() {
+  ~Impl() override {
     {
       std::lock_guard lock(mutex_);
       stop_ = true;
@@ -147,10 +147,10 @@ class Engine::Impl {
 
   void Run() {
     SetThreadName("engine");
-    core_->set_observer(observer_);
+    core_->set_observer(this);
     while (TakeCommands()) {
       core_->ExpireDeadlines(Clock::now());
-      const Result<bool> stepped = core_->Step(observer_);
+      const Result<bool> stepped = core_->Step(this);
       if (UpdateState(stepped.status()) && on_failure_) on_failure_();
     }
     core_->AbortAll(FinishReason::kAbort);
@@ -184,6 +184,20 @@ class Engine::Impl {
     for (RequestId id : cancelled) core_->Abort(id, FinishReason::kAbort);
     if (abort_all) core_->AbortAll(FinishReason::kAbort);
     return true;
+  }
+
+  // Before the step's tokens are published: whoever has a reply finds the load that it leaves.
+  void OnStep(const StepStats& step) override {
+    {
+      std::lock_guard lock(mutex_);
+      state_.num_running = step.num_running;
+      state_.num_waiting = step.num_waiting;
+      state_.kv_usage = step.kv_usage;
+    }
+    if (observer_ != nullptr) observer_->OnStep(step);
+  }
+  void OnFinished(const Request& request, const RequestStats& stats, FinishReason reason) override {
+    if (observer_ != nullptr) observer_->OnFinished(request, stats, reason);
   }
 
   // True when the engine has failed just now.

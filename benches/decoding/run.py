@@ -49,6 +49,7 @@ def parse_arguments():
     parser.add_argument("--markdown", type=pathlib.Path, help="write the result as a page")
     parser.add_argument("--state", type=pathlib.Path,
                         help="keep what has been measured in this file: a run that was cut goes on where it was")
+    parser.add_argument("--page-only", action="store_true", help="measure nothing: the page of what --state has")
     return parser.parse_args()
 
 
@@ -266,6 +267,9 @@ class State:
         self._path = path
         self._done = json.loads(path.read_text()) if path and path.exists() else {}
 
+    def __contains__(self, key):
+        return key in self._done
+
     def get(self, key, measure):
         if key not in self._done:
             self._done[key] = measure()
@@ -282,7 +286,8 @@ def main():
     overhead = None
     if options.recycle or options.draft:
         overhead = state.get("overhead", lambda: measure_overhead(options))
-    results = [state.get(repr(setting), lambda: measure(options, setting)) for setting in settings(options)]
+    results = [state.get(repr(setting), lambda: measure(options, setting)) for setting in settings(options)
+               if not options.page_only or repr(setting) in state]
     if options.markdown:
         write_page(options, results, overhead, description)
     return 0

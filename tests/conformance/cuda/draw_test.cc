@@ -168,7 +168,7 @@ int DrawScene::CountDifferentTokens() {
   return different;
 }
 
-TEST_CASE("cuda: drawn tokens and log-probabilities are the host's") {
+TEST_CASE("cuda: drawn tokens and log-probabilities are the host's", "[E10]") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   REQUIRE(backend->draws_tokens());
   for (const int vocabulary : kVocabularies) {
@@ -180,7 +180,7 @@ TEST_CASE("cuda: drawn tokens and log-probabilities are the host's") {
   }
 }
 
-TEST_CASE("cuda: drafts that are drawn and verified on the device are the host's") {
+TEST_CASE("cuda: drafts that are drawn and verified on the device are the host's", "[E10]") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   for (const int vocabulary : kVocabularies) {
     std::vector<TokenId> head_tokens;

@@ -155,7 +155,7 @@ std::vector<std::shared_ptr<Request>> DemandingRequests() {
   return requests;
 }
 
-TEST_CASE("cuda engine: drawing on the device changes no token and no log-probability") {
+TEST_CASE("cuda engine: drawing on the device changes no token and no log-probability", "[E10]") {
   std::vector<std::vector<Collected>> results;
   for (const bool draw_tokens : {false, true}) {
     LoadedTiny cuda(MakeCudaLeg(draw_tokens), "smollm2");
