@@ -214,7 +214,7 @@ def profile_lines(profile):
     return lines
 
 
-def write_page(options, results, overhead, description):
+def write_page(options, results, overhead, description, missing):
     figure = options.markdown.with_suffix(".svg")
     plot(results, figure)
     command = " ".join(["benches/decoding/run.py", "--model", options.model.name, "--prompts", options.prompts.name]
@@ -236,6 +236,9 @@ def write_page(options, results, overhead, description):
             median = result["unverified"][0]
             verdicts.append(f"- Unverified recycling (lenience 0) over plain, the same: {interval(result['unverified'])}"
                             f" (bar {UNVERIFIED_BAR}{'' if median >= UNVERIFIED_BAR else ', not reached'}).")
+    if missing:
+        names = ", ".join(f"{category} at {streams}, T {temperature}" for category, streams, temperature in missing)
+        verdicts.append(f"- Not measured (prompts at streams): {names}.")
     page = ["# Decoding methods, measured", "", f"Made by `./dev bench decoding`: `{command}`.",
             f"{machine.sentence(description)}; {options.threads} threads.", "",
             __doc__.split("\n\n", 2)[2].strip(), "", *verdicts, "", f"![auto over plain by streams]({figure.name})", "",
@@ -289,7 +292,8 @@ def main():
     results = [state.get(repr(setting), lambda: measure(options, setting)) for setting in settings(options)
                if not options.page_only or repr(setting) in state]
     if options.markdown:
-        write_page(options, results, overhead, description)
+        missing = [setting for setting in settings(options) if options.page_only and repr(setting) not in state]
+        write_page(options, results, overhead, description, missing)
     return 0
 
 
