@@ -66,7 +66,7 @@ MUTANTS = [
            "record.acceptance[p].Estimate(priors_[p][static_cast<std::size_t>(confidence)], confidence,",
            "record.acceptance[p].Estimate(priors_[p][0 * static_cast<std::size_t>(confidence)], 0,"),
     Mutant("reading costs nothing", "engine/decoding/router.cc",
-           "size += depth == 0 ? CountedRead(to_read) : 1;", "size += 1;"),
+           "size += depth == 0 ? CountedRead(to_read) : 1;", "size += depth == 0 ? CountedRead(0 * to_read) : 1;"),
     Mutant("bursts never come back", "engine/decoding/router.cc",
            "if (++record.steps_off[at] < record.interval[at]) continue;", "continue;"),
     Mutant("drafts are free for the router", "engine/decoding/router.cc",
