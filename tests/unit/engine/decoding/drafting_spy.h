@@ -1,6 +1,7 @@
 // Watches what a proposer drafts inside a running engine.
 #pragma once
 
+#include <catch2/catch.hpp>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -37,6 +38,18 @@ class DraftingSpy final : public Proposer {
   }
   void Observe(const StepOutcome& outcome) override { inner_->Observe(outcome); }
   void Forget(RequestId id) override { inner_->Forget(id); }
+
+  // The drafts of a request against expected[p], what should have been drafted for position p.
+  void CheckDrafts(RequestId id, const std::vector<TokenId>& expected, int first_position = 0) const {
+    int compared = 0;
+    for (const FirstDraft& draft : drafts) {
+      if (draft.id != id || draft.position < first_position) continue;
+      INFO("request " << id << ", position " << draft.position);
+      CHECK(draft.token == expected[static_cast<std::size_t>(draft.position)]);
+      ++compared;
+    }
+    CHECK(compared > 5);
+  }
 
   int pause_begin = 0, pause_end = 0;  // in generated tokens
   std::vector<FirstDraft> drafts;
