@@ -39,34 +39,37 @@ void Judge(const Sequence& sequence, const Draft& draft, std::size_t at, RowDraw
 
 }  // namespace
 
-Result<DeviceDraws> DeviceDraws::Create(Backend& backend, int max_rows, int vocab_size) {
+std::size_t DeviceDraws::DeviceBytes(int max_rows) {
   const std::size_t row_bytes = sizeof(TokenId) + (1 + kMaxLogprobs) * sizeof(TokenScore);
-  ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> device,
-                   backend.Allocate(static_cast<std::size_t>(max_rows) * row_bytes));
-  return DeviceDraws(backend, std::move(device), vocab_size);
+  return static_cast<std::size_t>(max_rows) * row_bytes;
 }
 
-void DeviceDraws::Draw(const BatchPlan& plan, std::span<const Draft> drafts,
-                       std::span<PenaltyState* const> penalties, std::span<const int> row_start,
-                       ConstMatrixView logits) {
+Result<DeviceDraws> DeviceDraws::Create(Backend& backend, std::shared_ptr<DeviceMemory> device,
+                                        int vocab_size) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Readback> readback, backend.NewReadback(device->bytes()));
+  return DeviceDraws(backend, std::move(device), std::move(readback), vocab_size);
+}
+
+void DeviceDraws::Start(const BatchPlan& plan, std::span<const Draft> drafts,
+                        std::span<PenaltyState* const> penalties, std::span<const int> row_start,
+                        ConstMatrixView logits) {
   draws_.Clear();
   num_scores_ = 0;
   for (std::size_t i = 0; i < plan.items.size(); ++i)
     AddItem(plan.items[i], drafts[i], row_start[i + 1] - row_start[i], *penalties[i]);
   const std::size_t num_rows = draws_.rows().size();
-  if (num_rows == 0) return;
-  auto* tokens = static_cast<TokenId*>(device_->data());
-  DrawArgs args;
-  args.logits = logits;
-  args.rows = draws_.rows();
-  args.adjustments = draws_.adjustments();
-  args.tokens = tokens;
-  args.scores = reinterpret_cast<TokenScore*>(tokens + num_rows);
-  backend_->DrawRows(args);
-  tokens_.resize(num_rows);
-  backend_->Download(tokens_.data(), args.tokens, num_rows * sizeof(TokenId));
-  scores_.resize(static_cast<std::size_t>(num_scores_));
-  if (!scores_.empty()) backend_->Download(scores_.data(), args.scores, scores_.size() * sizeof(TokenScore));
+  if (num_rows > 0) {
+    auto* tokens = static_cast<TokenId*>(device_->data());
+    DrawArgs args;
+    args.logits = logits;
+    args.rows = draws_.rows();
+    args.adjustments = draws_.adjustments();
+    args.tokens = tokens;
+    args.scores = reinterpret_cast<TokenScore*>(tokens + num_rows);
+    backend_->DrawRows(args);
+  }
+  readback_->Start(device_->data(),
+                   num_rows * sizeof(TokenId) + static_cast<std::size_t>(num_scores_) * sizeof(TokenScore));
 }
 
 void DeviceDraws::AddItem(const ScheduledSequence& item, const Draft& draft, int num_rows,
@@ -124,7 +127,7 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
     GeneratedToken token = TokenOf(end_row - from_end);
     if (token.token < 0) {
       return Internal("the model produced no finite logit at position " +
-                      std::to_string(static_cast<int>(sequence.tokens.size()) + i));
+                      std::to_string(sequence.num_known() + i));
     }
     accepted->push_back(std::move(token));
     if (i < num_drafted && accepted->back().token != drafted()) break;
@@ -134,10 +137,11 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
 
 GeneratedToken DeviceDraws::TokenOf(int row) const {
   const RowDraw& draw = draws_.rows()[static_cast<std::size_t>(row)];
-  GeneratedToken result{tokens_[static_cast<std::size_t>(row)], 0.0f, 0, {}};
+  const auto* tokens = reinterpret_cast<const TokenId*>(readback_->data());
+  GeneratedToken result{tokens[row], 0.0f, 0, {}};
   if (draw.num_logprobs < 0) return result;
-  const auto scores = std::span(scores_).subspan(static_cast<std::size_t>(draw.first_score),
-                                                 static_cast<std::size_t>(1 + draw.num_logprobs));
+  const auto* all_scores = reinterpret_cast<const TokenScore*>(tokens + draws_.rows().size());
+  const std::span scores(all_scores + draw.first_score, static_cast<std::size_t>(1 + draw.num_logprobs));
   result.logprob = scores[0].logprob;
   result.rank = scores[0].rank;
   for (const TokenScore& score : scores.subspan(1)) {

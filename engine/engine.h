@@ -44,6 +44,8 @@ struct EngineOptions {
   bool profile = true;  // measure at start what steps cost, for the router
   // Called once, on the engine thread, when the device has been lost and every stream has ended with kError.
   std::function<void()> on_failure;
+  // Where the backend draws tokens: the host plans a step while the one before runs. false: to compare with.
+  bool plan_ahead = true;
   bool poison_kv = false;  // tests: fill the cache with NaN first, so that a read of unwritten memory shows
 };
 

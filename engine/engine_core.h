@@ -1,5 +1,6 @@
-// The step loop without threads: plan, draft, run, verify, commit, publish. Owned by the engine thread; tests
-// drive it directly.
+// The step loop without threads: plan, draft, run, verify, commit, publish. Where the backend draws tokens
+// the host plans and starts a step while the one before runs, whenever what it plans is certain
+// (step_order.cc). Owned by the engine thread; tests drive it directly.
 #pragma once
 
 #include <map>
@@ -8,13 +9,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/batch_builder.h"
 #include "engine/decoding/drafting.h"
 #include "engine/decoding/verifier.h"
-#include "engine/device_draws.h"
 #include "engine/engine.h"
+#include "engine/engine_step.h"
 #include "engine/kv_cache.h"
-#include "engine/logits_processor.h"
 #include "engine/token_stream.h"
 #include "models/model.h"
 #include "scheduler/scheduler.h"
@@ -30,14 +29,14 @@ class EngineCore {
   // Hands the request to the scheduler; its tokens will go to `stream`. INVALID_ARGUMENT when it can never
   // fit.
   Status Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream);
-  // Ends a request between two steps and tells its stream. No-op when it has ended already.
+  // Ends a request between two calls of Step and tells its stream. No-op when it has ended already.
   void Abort(RequestId id, FinishReason reason, const Status& status = OkStatus());
   void AbortAll(FinishReason reason, const Status& status = OkStatus());
   // Ends requests whose deadline has passed.
   void ExpireDeadlines(TimePoint now);
 
-  // One step. False when there was nothing to do. A device error ends every stream with kError and is
-  // returned.
+  // One step, or the end of one and the start of the next. False when there was nothing to do. A device error
+  // ends every stream with kError and is returned.
   Result<bool> Step(EngineObserver* observer);
   // Tests: other proposers, other costs. Before the first step.
   void set_drafting(std::unique_ptr<Drafting> drafting) { drafting_ = std::move(drafting); }
@@ -52,33 +51,39 @@ class EngineCore {
   double kv_usage() const;
 
  private:
-  // A request between Add and its end.
-  struct Live {
-    std::shared_ptr<TokenStream> stream;
-    PenaltyState penalties;
-    RequestStats stats = {};
-    std::vector<GeneratedToken> prompt_logprobs = {};  // collected so far, until published
-    bool prompt_published = false;
-    std::multimap<TimePoint, RequestId>::iterator deadline = {};
-    bool has_deadline = false;
-    TimePoint last_emission = {};
-  };
+  using LiveRequests = std::unordered_map<RequestId, LiveRequest>;
 
   EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, KvCache kv,
              const EngineInfo& info);
+  // One for the step that runs and, where the next can be planned meanwhile, one for that.
+  Status MakeSteps(const EngineModels& models, bool plan_ahead);
+  void End(LiveRequests::iterator it, FinishReason reason, const Status& status, TimePoint now);
 
-  void BeginItems(const BatchPlan& plan, TimePoint now);
+  // step_order.cc: which step is planned when.
+  EngineStep* StartNext(EngineStep* running);
+  void CommitAhead(EngineStep& step);
+  bool MayBeOvertaken(const EngineStep& step) const;
+  // Ends what still runs, for nobody.
+  void DropInFlight();
+
+  // engine_step.cc: one step.
+  // Plans and starts it; `ahead` of the end of the step before. False when there is nothing to plan.
+  bool Start(EngineStep& step, bool ahead);
+  void BeginItems(EngineStep& step);
+  // Waits for it, commits and publishes. On a device error every request ends instead.
+  Status Finish(EngineStep& step);
   // `logits` on the host; empty where the device has drawn.
-  void VerifyAll(const BatchPlan& plan, ConstMatrixView logits);
-  void CollectPromptLogprobs(const ScheduledSequence& item, ConstMatrixView logits, int first_row,
-                             Live& live);
-  // Commits, and hands each stream its tokens; nobody is told yet.
-  void Commit(const BatchPlan& plan, TimePoint now);
-  void CommitTokens(std::size_t item, int num_kept, TimePoint now);
+  void VerifyAll(EngineStep& step, ConstMatrixView logits);
+  Status VerifyItem(EngineStep& step, std::size_t item, ConstMatrixView logits, Verifier& verifier);
+  void CollectPromptLogprobs(const EngineStep& step, std::size_t item, ConstMatrixView logits);
+  // Hands each stream its tokens; nobody is told yet.
+  void CommitAll(EngineStep& step, TimePoint now);
+  void CommitTokens(EngineStep& step, std::size_t item, int num_kept, TimePoint now);
+  // Tells the scheduler.
+  void Settle(const EngineStep& step);
   // Tells the streams, and ends those that are done.
-  void Publish(const BatchPlan& plan, TimePoint now);
-  void End(std::unordered_map<RequestId, Live>::iterator it, FinishReason reason, const Status& status,
-           TimePoint now);
+  void Publish(const EngineStep& step, TimePoint now);
+  void Report(const EngineStep& step, StepStats* stats) const;
 
   Backend& backend_;
   Decoder& decoder_;
@@ -86,19 +91,20 @@ class EngineCore {
   KvCache kv_;
   std::span<const KvLayer> target_kv_;  // the target's layers of kv_
   EngineInfo info_;
-  BatchBuilder builder_;
   std::unique_ptr<Drafting> drafting_;
-  std::vector<Verifier> verifiers_;          // one per host thread
-  std::optional<DeviceDraws> device_draws_;  // where the backend draws tokens
+  std::vector<Verifier> verifiers_;  // one per host thread
 
-  std::unordered_map<RequestId, Live> live_;
+  LiveRequests live_;
   std::multimap<TimePoint, RequestId> deadlines_;
 
-  // Scratch of one step, kept to avoid allocation.
-  std::vector<Draft> drafts_;                           // per item; may be longer: entries are reused
+  std::vector<EngineStep> steps_;    // used in turn
+  EngineStep* in_flight_ = nullptr;  // started and not finished, between two calls of Step
+  TimePoint last_ran_ = {};
+
+  // Scratch of a step's start, and of its end; kept to avoid allocation.
   std::vector<PenaltyState*> penalties_;                // per item
+  std::vector<TokenId> stand_ins_;                      // per item
   std::vector<CommitOutcome> outcomes_;                 // per item
-  std::vector<Live*> step_live_;                        // per item
   std::vector<std::vector<GeneratedToken>> generated_;  // per item
   std::vector<AcceptedTokens> accepted_;
   std::vector<Status> item_status_;

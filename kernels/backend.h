@@ -85,6 +85,18 @@ class DeviceMemory {
   virtual std::size_t bytes() const = 0;
 };
 
+// What the device has computed, on its way to the host while the device goes on. One copy at a time.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  // Starts all operations so far and, behind them, a copy of `bytes` from `source`; does not wait.
+  virtual void Start(const void* source, std::size_t bytes) = 0;
+  // Waits for the copy, and for nothing that was started after it. Device errors as Backend::Synchronize.
+  virtual Status Wait() = 0;
+  // The copy, once Wait has returned; good until the next Start.
+  virtual const std::byte* data() const = 0;
+};
+
 // Of the memory that Allocate takes from, in bytes; total 0: the host's, which is nobody's to divide up.
 struct MemoryUse {
   std::size_t free = 0;
@@ -273,6 +285,8 @@ class Backend {
   // Whether tokens are drawn where the logits are; if not, DrawRows must not be called, and the host draws.
   virtual bool draws_tokens() const { return false; }
   virtual void DrawRows(const DrawArgs&) {}
+  // For copies of up to `bytes`, where draws_tokens(). RESOURCE_EXHAUSTED with the size.
+  virtual Result<std::unique_ptr<Readback>> NewReadback(std::size_t bytes);
   virtual void RopeAndStoreKv(const RopeAndStoreKvArgs& args) = 0;
   virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;
   virtual void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) = 0;

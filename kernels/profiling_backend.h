@@ -59,6 +59,9 @@ class ProfilingBackend final : public Backend {
   void MatMul(const MatMulArgs& args) override;
   bool draws_tokens() const override { return inner_->draws_tokens(); }
   void DrawRows(const DrawArgs& args) override { inner_->DrawRows(args); }
+  Result<std::unique_ptr<Readback>> NewReadback(std::size_t bytes) override {
+    return inner_->NewReadback(bytes);
+  }
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override;
   std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) override {
     return inner_->NewAttentionPlan(shape);

@@ -10,7 +10,7 @@ namespace {
 
 // A sequence with a single token to compute: nearly always the one that was sampled in the last step.
 bool IsDecode(const Sequence& sequence) {
-  return sequence.num_pending() == 1;
+  return sequence.num_pending() == 1 && !sequence.complete();
 }
 
 bool NeedsPromptRows(const Sequence& sequence) {
@@ -50,9 +50,10 @@ bool WantsMoreTokens(const ScheduledSequence& item) {
 }  // namespace
 
 BatchPlan Scheduler::Plan() {
-  ended_.clear();
+  std::erase_if(ended_, [](const auto& sequence) { return sequence->num_in_flight == 0; });
   BatchPlan plan;
   plan.token_budget_left = config_.max_num_batched_tokens;
+  if (ahead_ && UnclaimedBlocks() < 0) return plan;
   PlanRunning(&plan);
   ReserveBlocks(&plan);
   // After a preemption there is no room for more: what started now might be the victim itself.
@@ -60,7 +61,8 @@ BatchPlan Scheduler::Plan() {
     PlanWaiting(&plan);
     ExtendChunks(&plan);
   }
-  REPRISE_CHECK(!plan.empty() || idle());
+  REPRISE_CHECK(!plan.empty() || ahead_ || idle());
+  for (const ScheduledSequence& item : plan.items) ++item.sequence->num_in_flight;
   return plan;
 }
 
@@ -70,6 +72,7 @@ void Scheduler::PlanRunning(BatchPlan* plan) {
       std::ranges::count_if(running_, [](const Sequence* sequence) { return IsDecode(*sequence); }));
   std::optional<int> kept_for_short;  // known at the first prefill
   for (Sequence* sequence : running_) {
+    if (sequence->complete()) continue;
     if (IsDecode(*sequence)) {
       AddItem(sequence, 1, plan);
       --decodes_left;
@@ -193,6 +196,7 @@ int Scheduler::ChunkLength(const Sequence& sequence, int num_computed, int max_t
 int Scheduler::UnclaimedBlocks() const {
   int blocks = blocks_.num_free();
   for (const Sequence* sequence : running_) {
+    if (sequence->complete()) continue;
     blocks -= blocks_.BlocksFor(static_cast<int>(sequence->tokens.size())) -
               static_cast<int>(sequence->block_table.size());
   }

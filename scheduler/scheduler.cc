@@ -69,10 +69,11 @@ bool Scheduler::Finish(RequestId id) {
 
 void Scheduler::End(Sequence* sequence) {
   const Request& request = *sequence->request;
+  sequence->ended = true;
   if (sequence->running) {
     std::erase(running_, sequence);
     sequence->running = false;
-    blocks_.Release(sequence);
+    if (sequence->num_in_flight == 0) blocks_.Release(sequence);
   } else if (waiting_.erase(sequence) == 0) {
     REPRISE_CHECK(std::erase(held_.at(request.group), sequence) == 1);
     --num_held_;

@@ -82,6 +82,9 @@ class Scheduler {
   // is left of the budget, in order, in chunks, but while a long one is computed up to half goes to waiting
   // prompts that fit into it whole. A choice other than 0 waits until choice 0 of its group has computed the
   // prompt (or is gone), so that n choices share one prefill through the prefix cache.
+  //
+  // Between CommitAhead and Resolve it takes blocks from nobody: where that would be needed, and where all
+  // that is left are tokens whose ids are still to come, the plan is empty.
   BatchPlan Plan();
 
   // Reserves up to wanted[i] slots behind item i from the left-over token budget, logit rows and free blocks;
@@ -96,11 +99,19 @@ class Scheduler {
 
   // Records the step's outcome: advances num_computed, appends accepted tokens up to a stop token (not before
   // min_tokens) or max_tokens, which Admit has kept within max_model_len, frees slots of rejected drafts,
-  // caches full blocks of committed tokens, ends what is finished. Sequence pointers of ended items stay
-  // valid until the next call of Plan.
+  // caches full blocks of committed tokens, ends what is finished. Items that have been ended since Plan get
+  // an empty outcome. Sequence pointers of ended items stay valid until the next call of Plan.
   std::vector<CommitOutcome> Commit(const BatchPlan& plan, std::span<const AcceptedTokens> accepted);
 
-  // Ends a request, waiting or running, outside a step (between Commit and Plan). False when it is not known.
+  // Commit in two parts, so that the next step can be planned while this one runs. CommitAhead records what
+  // is certain: every item that reaches the end gets one token, whose id is not known yet; stand_ins[i]
+  // (below zero, as BatchView::drawn has it) takes its place. At most one Plan follows, then Resolve with the
+  // ids, which ends what is finished. Without drafts, and with max_tokens > 0 for items that reach the end.
+  void CommitAhead(const BatchPlan& plan, std::span<const TokenId> stand_ins);
+  std::vector<CommitOutcome> Resolve(const BatchPlan& plan, std::span<const AcceptedTokens> accepted);
+
+  // Ends a request, waiting or running. Blocks that a plan in flight may still write are released when the
+  // last such plan is committed or resolved. False when it is not known.
   bool Finish(RequestId id);
 
   const Sequence* Find(RequestId id) const;
@@ -135,6 +146,10 @@ class Scheduler {
 
   // commit.cc: its outcome.
   CommitOutcome CommitItem(const ScheduledSequence& item, const AcceptedTokens& accepted);
+  void CommitItemAhead(const ScheduledSequence& item, TokenId stand_in);
+  CommitOutcome ResolveItem(const ScheduledSequence& item, const AcceptedTokens& accepted);
+  bool LandsAlive(Sequence* sequence);
+  void AdvanceOverChunk(const ScheduledSequence& item);
 
   SchedulerConfig config_;
   BlockManager blocks_;
@@ -146,7 +161,8 @@ class Scheduler {
   std::set<Sequence*, InOrder> waiting_;                        // may start
   std::unordered_map<RequestId, std::vector<Sequence*>> held_;  // by group, until choice 0 has its prompt
   int num_held_ = 0;
-  std::vector<std::unique_ptr<Sequence>> ended_;  // since the last Plan
+  std::vector<std::unique_ptr<Sequence>> ended_;  // since the last Plan, or still in flight
+  bool ahead_ = false;                            // between CommitAhead and Resolve
 };
 
 }  // namespace reprise

@@ -27,13 +27,13 @@ bool GetsNextToken(const ScheduledSequence& item) {
   return item.reaches_end && item.num_tokens == 1 && item.num_logit_rows == 1 && request.max_tokens > 0;
 }
 
+}  // namespace
+
 int NumContext(const BatchPlan& plan) {
   int total = 0;
   for (const ScheduledSequence& item : plan.items) total += item.sequence->num_computed;
   return total;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
                                                    const KvCache& kv, const Scheduler& scheduler,
@@ -137,8 +137,17 @@ RoutingRequest Drafting::Describe(const Sequence& sequence) const {
   return description;
 }
 
-void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
-                          std::span<Draft> drafts) {
+// Whether the item's next step has to wait for the end of this one, for the sake of drafts.
+bool Drafting::HoldsUpNextStep(const ScheduledSequence& item) const {
+  const Request& request = *item.sequence->request;
+  const bool asks = RequestedProposer(request).has_value() && request.max_draft_tokens.value_or(1) > 0;
+  return asks || std::ranges::any_of(proposers_, [&](const auto& proposer) {
+           return proposer != nullptr && proposer->MustObserve(item);
+         });
+}
+
+bool Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
+                          std::span<Draft> drafts, bool ahead) {
   decoding_.clear();
   requests_.clear();
   routes_of_items_.assign(plan->items.size(), Route{std::nullopt, 0, RouteReason::kPrompt});
@@ -152,6 +161,13 @@ void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<Penal
   const int rows_left = scheduler.config().max_num_logit_rows - plan->num_logit_rows;
   router_.Assign(requests_, {plan->num_tokens, NumContext(*plan)},
                  std::min(plan->token_budget_left, rows_left), &routes_);
+  const bool anybody_drafts =
+      std::ranges::any_of(routes_, [](const Route& route) { return route.proposer.has_value(); });
+  if (ahead) {
+    for (Route& route : routes_) {
+      if (route.proposer) route = {std::nullopt, 0, RouteReason::kNothingToDraft};
+    }
+  }
   for (std::size_t i = 0; i < decoding_.size(); ++i) {
     routes_of_items_[decoding_[i]] = routes_[i];
     wanted_[decoding_[i]] = routes_[i].num_tokens;
@@ -164,6 +180,9 @@ void Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<Penal
     route = {std::nullopt, 0,
              plan->items[i].num_draft_tokens > 0 ? RouteReason::kNothingToDraft : RouteReason::kNoBudget};
   }
+  return !anybody_drafts && std::ranges::none_of(plan->items, [this](const ScheduledSequence& item) {
+    return HoldsUpNextStep(item);
+  });
 }
 
 void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> penalties,
@@ -193,21 +212,20 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
   }
 }
 
-void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts, double pass_seconds,
-                       double sample_seconds) {
-  int num_drafts = 0;
+void Drafting::ObserveCosts(const BatchPlan& plan, const StepSize& size, int num_drafts, double pass_seconds,
+                            double sample_seconds) {
+  if (!std::ranges::all_of(plan.items, &GetsNextToken)) return;
+  router_.ObserveStep(size, pass_seconds, static_cast<int>(plan.items.size()), num_drafts, sample_seconds);
+}
+
+void Drafting::Observe(const StepOutcome& outcome, std::span<const Draft> drafts) {
   for (std::size_t i = 0; i < outcome.plan.items.size(); ++i) {
     const auto drafted = static_cast<int>(drafts[i].tokens.size());
-    num_drafts += drafted;
     const Request& request = *outcome.plan.items[i].sequence->request;
     // What is taken unverified or leniently says nothing about how likely drafts are to stand.
     if (drafted == 0 || request.lenience < 1.0f) continue;
     const int accepted = static_cast<int>(outcome.accepted[i].tokens.size()) - 1;
     router_.ObserveDraft(request.id, drafts[i].proposer, drafts[i].confidence, drafted, accepted);
-  }
-  if (decoding_.size() == outcome.plan.items.size()) {
-    router_.ObserveStep({outcome.batch.num_tokens(), NumContext(outcome.plan)}, pass_seconds,
-                        static_cast<int>(decoding_.size()), num_drafts, sample_seconds);
   }
   for (const auto& proposer : proposers_) {
     if (proposer != nullptr) proposer->Observe(outcome);

@@ -14,6 +14,9 @@
 
 namespace reprise {
 
+// Tokens before those of the step, over all sequences; until the plan is committed.
+int NumContext(const BatchPlan& plan);
+
 class Drafting {
  public:
   // The models have been reserved for steps of `config`. `kv` has the layers of target, module and draft, in
@@ -27,16 +30,22 @@ class Drafting {
            int recycle_default);
 
   // Chooses a route for each item that gets its next token, reserves slots, and fills drafts[i]. All spans
-  // have one entry per item; drafts are cleared.
-  void MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
-                  std::span<Draft> drafts);
-  // After verification. `seconds` of the target's pass and of sampling.
-  void Observe(const StepOutcome& outcome, std::span<const Draft> drafts, double pass_seconds,
-               double sample_seconds);
+  // have one entry per item; drafts are cleared. While the step before still runs (`ahead`) nobody drafts:
+  // the last tokens are not known yet.
+  //
+  // Returns whether the next step may be planned ahead of this one's end: nobody must observe it or, with
+  // what is known now, would draft. Requests that name a method are never kept from drafting.
+  bool MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
+                  std::span<Draft> drafts, bool ahead);
+  // After verification, unless the next step was planned ahead.
+  void Observe(const StepOutcome& outcome, std::span<const Draft> drafts);
+  // After every step. `seconds` of the target's pass and of sampling.
+  void ObserveCosts(const BatchPlan& plan, const StepSize& size, int num_drafts, double pass_seconds,
+                    double sample_seconds);
   void Forget(RequestId id);
 
   // Of the latest step, per item.
-  const Route& route(std::size_t item) const { return routes_of_items_[item]; }
+  std::span<const Route> routes() const { return routes_of_items_; }
   const StepCosts& costs() const { return router_.costs(); }
   double Goodput(DecodingMethod method) const { return router_.Goodput(method); }
 
@@ -44,6 +53,7 @@ class Drafting {
   RoutingRequest Describe(const Sequence& sequence) const;
   std::optional<ProposerKind> RequestedProposer(const Request& request) const;
   int DefaultLength(ProposerKind proposer, const Request& request) const;
+  bool HoldsUpNextStep(const ScheduledSequence& item) const;
   void Propose(const BatchPlan& plan, std::span<PenaltyState* const> penalties, std::span<Draft> drafts);
 
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers_;  // nullptr: not loaded

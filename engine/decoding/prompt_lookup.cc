@@ -27,7 +27,7 @@ bool SameRun(std::span<const TokenId> tokens, int a, int b, int length) {
 }  // namespace
 
 std::optional<PromptLookupProposer::Match> PromptLookupProposer::FindMatch(const Sequence& sequence) {
-  const std::span<const TokenId> tokens = sequence.tokens;
+  const auto tokens = std::span(sequence.tokens).first(static_cast<std::size_t>(sequence.num_known()));
   const auto size = static_cast<int>(tokens.size());
   Index& index = indexes_[sequence.request->id];
   // The run that ends the sequence has no continuation yet and stays out.

@@ -68,10 +68,14 @@ class Proposer {
   virtual ~Proposer() = default;
 
   virtual ProposerKind kind() const = 0;
-  // What it would have to say now; nullopt: nothing, such as a prompt look-up that finds no match.
+  // What it would have to say now; nullopt: nothing, such as a prompt look-up that finds no match. The last
+  // token may be a stand-in, which counts as a token that says nothing.
   virtual std::optional<DraftOffer> Offer(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.
   virtual void Propose(std::span<const DraftRequest> requests) = 0;
+  // Whether it must Observe the step of this item. Steps that nobody must may be left out: the next one has
+  // been started before they have ended.
+  virtual bool MustObserve(const ScheduledSequence&) const { return false; }
   virtual void Observe(const StepOutcome& outcome) = 0;
   // The request has ended.
   virtual void Forget(RequestId id) = 0;

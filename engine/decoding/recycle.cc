@@ -173,6 +173,10 @@ void RecycleProposer::RunBatch() {
   rows_.clear();
 }
 
+bool RecycleProposer::MustObserve(const ScheduledSequence& item) const {
+  return item.num_tokens > 1 || MayRecycle(*item.sequence->request);
+}
+
 void RecycleProposer::Observe(const StepOutcome& outcome) {
   const ConstMatrixView hidden =
       backend_.ToHost(module_.config().hidden_kind == HiddenKind::kPostNorm ? outcome.output.hidden

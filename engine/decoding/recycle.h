@@ -32,6 +32,8 @@ class RecycleProposer final : public Proposer {
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
   std::optional<DraftOffer> Offer(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
+  // Prompts are shared most: their blocks keep states, whoever computes them.
+  bool MustObserve(const ScheduledSequence& item) const override;
   void Observe(const StepOutcome& outcome) override;
   void Forget(RequestId id) override { states_.erase(id); }
 

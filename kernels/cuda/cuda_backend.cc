@@ -13,6 +13,7 @@
 #include "kernels/cuda/kv_cache.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/prologue.h"
+#include "kernels/cuda/readback.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/weight_sources.h"
 
@@ -134,6 +135,9 @@ class CudaBackend final : public Backend {
   void MatMul(const MatMulArgs& args) override { matmul_.Run(args); }
   bool draws_tokens() const override { return draw_tokens_; }
   void DrawRows(const DrawArgs& args) override { draws_.Draw(args); }
+  Result<std::unique_ptr<Readback>> NewReadback(std::size_t bytes) override {
+    return PinnedReadback::Create(*stream_, bytes);
+  }
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
     const int* positions = positions_.Stage(*stream_, args.batch->positions);

@@ -76,6 +76,15 @@ void Stream::RunCommands() {
 Status Stream::Synchronize() {
   Flush();
   if (!failed()) Latch(cudaStreamSynchronize(stream_), "a step's kernels");
+  return status();
+}
+
+Status Stream::WaitFor(cudaEvent_t event) {
+  if (!failed()) Latch(cudaEventSynchronize(event), "a step's kernels");
+  return status();
+}
+
+Status Stream::status() const {
   if (!failed()) return OkStatus();
   return Internal("cuda:" + std::to_string(device_) + " (" + device_name_ +
                   "): " + cudaGetErrorString(error_) + ", during " + during_);
@@ -91,6 +100,13 @@ void Stream::Download(void* host, const void* device, std::size_t bytes) {
   if (failed()) return;
   Latch(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "a download");
   if (!failed()) Latch(cudaStreamSynchronize(stream_), "a download or the kernels before it");
+}
+
+void Stream::StartDownload(void* pinned, const void* device, std::size_t bytes, cudaEvent_t done) {
+  Flush();
+  if (!failed() && bytes > 0)
+    Latch(cudaMemcpyAsync(pinned, device, bytes, cudaMemcpyDeviceToHost, stream_), "a step's results");
+  if (!failed()) Latch(cudaEventRecord(done, stream_), "a step's results");
 }
 
 void Stream::Fill(void* device, int byte, std::size_t bytes) {

@@ -50,6 +50,10 @@ class Stream {
   void Download(void* host, const void* device, std::size_t bytes);
   void Fill(void* device, int byte, std::size_t bytes);
   void Copy(void* target, const void* source, std::size_t bytes);
+  // As Download, but `pinned` is pinned memory, and nobody waits: `done` comes behind the copy.
+  void StartDownload(void* pinned, const void* device, std::size_t bytes, cudaEvent_t done);
+  // Waits for what was handed over before `event`. INTERNAL with the device's error.
+  Status WaitFor(cudaEvent_t event);
 
   // nullptr when the device is out of memory or failed.
   void* Allocate(std::size_t bytes);
@@ -68,6 +72,7 @@ class Stream {
   Status Open();
   const void* StageBytes(const void* values, std::size_t bytes);
   void RunCommands();
+  Status status() const;
 
   const int device_;
   std::string device_name_;

@@ -13,6 +13,7 @@ namespace {
 struct Workload {
   SchedulerConfig config;
   int max_draft_tokens = 0;
+  bool plan_ahead = false;
   std::deque<Request> requests;
   double submit_probability = 1.0;
   double cancel_probability = 0.0;
@@ -26,6 +27,7 @@ class WorkloadMaker {
     Workload workload;
     workload.config = MakeConfig();
     workload.max_draft_tokens = Chance(0.5) ? Random(1, 9) : 0;
+    workload.plan_ahead = Chance(0.5);
     workload.submit_probability = Chance(0.5) ? 1.0 : 0.3;
     workload.cancel_probability = Chance(0.5) ? 0.0 : 0.1;
     for (auto& document : documents_) {
@@ -95,11 +97,15 @@ void Add(const SimulationCounts& from, SimulationCounts* to) {
   to->prompt_rows += from.prompt_rows;
   to->finished += from.finished;
   to->cancelled += from.cancelled;
+  to->overtaken += from.overtaken;
+  to->starts_ahead += from.starts_ahead;
+  to->held_back += from.held_back;
+  to->dropped_rows += from.dropped_rows;
 }
 
 SimulationCounts RunWorkload(std::uint32_t seed) {
   Workload workload = WorkloadMaker(seed).Make();
-  Simulation simulation(workload.config, seed, workload.max_draft_tokens);
+  Simulation simulation(workload.config, seed, workload.max_draft_tokens, workload.plan_ahead);
   std::mt19937 random(seed + 1);
   while (!workload.requests.empty() || !simulation.idle()) {
     while (!workload.requests.empty() && std::bernoulli_distribution(workload.submit_probability)(random)) {
@@ -117,9 +123,10 @@ SimulationCounts RunWorkload(std::uint32_t seed) {
 }  // namespace
 
 TEST_CASE("Random workloads keep every invariant in every step",
-          "[property][S1][S2][S3][S4][S8][S9][S10][S11][S12][S13][S14][S17][S18][S19][S20][S21][S23][S24]") {
+          "[property][S1][S2][S3][S4][S8][S9][S10][S11][S12][S13][S14][S17][S18][S19][S20][S21][S23][S24]["
+          "S25][S26]") {
   SimulationCounts total;
-  for (std::uint32_t seed = 0; seed < 8000; ++seed) Add(RunWorkload(seed), &total);
+  for (std::uint32_t seed = 0; seed < 10000; ++seed) Add(RunWorkload(seed), &total);
   // The workloads must have met what the invariants are about.
   CHECK(total.steps > 100000);
   CHECK(total.preemptions > 5000);
@@ -132,6 +139,10 @@ TEST_CASE("Random workloads keep every invariant in every step",
   CHECK(total.prompt_rows > 5000);
   CHECK(total.finished > 30000);
   CHECK(total.cancelled > 1000);
+  CHECK(total.overtaken > 20000);
+  CHECK(total.starts_ahead > 3000);
+  CHECK(total.held_back > 300);
+  CHECK(total.dropped_rows > 3000);
 }
 
 }  // namespace reprise

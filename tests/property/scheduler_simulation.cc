@@ -39,10 +39,12 @@ std::vector<TokenId> GenerateAlone(const Request& request) {
 
 }  // namespace
 
-Simulation::Simulation(const SchedulerConfig& config, std::uint32_t seed, int max_draft_tokens)
+Simulation::Simulation(const SchedulerConfig& config, std::uint32_t seed, int max_draft_tokens,
+                       bool plan_ahead)
     : config_(config),
       seed_(seed),
       max_draft_tokens_(max_draft_tokens),
+      plan_ahead_(plan_ahead),
       random_(seed),
       scheduler_(config),
       kv_(static_cast<std::size_t>(config.num_blocks) * static_cast<std::size_t>(config.block_size)) {}
@@ -66,9 +68,13 @@ void Simulation::Submit(const Request& request) {
 void Simulation::Cancel(RequestId id) {
   Expect(scheduler_.Finish(id), "S23: a live request can be finished");
   Expect(scheduler_.Find(id) == nullptr && !scheduler_.Finish(id), "S23: a finished request is gone");
-  live_.erase(id);
+  EndLive(id);
   ++counts_.cancelled;
   CheckBlocks();
+}
+
+void Simulation::EndLive(RequestId id) {
+  past_.insert(live_.extract(id));
 }
 
 void Simulation::CancelAny() {
@@ -96,7 +102,7 @@ Simulation::Before Simulation::Snapshot() const {
     const Sequence* sequence = scheduler_.Find(id);
     if (sequence->running) {
       before.running.push_back(sequence);
-      if (sequence->num_pending() == 1) before.decodes.insert(sequence);
+      if (sequence->num_pending() == 1 && !sequence->complete()) before.decodes.insert(sequence);
     } else if (!IsHeld(*sequence)) {
       before.waiting.push_back(sequence);
     }
@@ -110,9 +116,20 @@ Simulation::Before Simulation::Snapshot() const {
 void Simulation::CheckBlocks() {
   const BlockPool& pool = scheduler_.block_pool();
   std::map<BlockId, std::vector<std::pair<const Sequence*, int>>> holders;  // sequence, index in its table
+  std::set<const Sequence*> holding;
   for (const auto& [id, live] : live_) {
     const Sequence* sequence = scheduler_.Find(id);
     Expect(sequence->running || sequence->block_table.empty(), "S13: only running sequences hold blocks");
+    holding.insert(sequence);
+  }
+  for (const Launched& step : in_flight_) {
+    for (const ScheduledSequence& item : step.plan.items) holding.insert(item.sequence);
+    for (const auto& [block, generation] : step.blocks) {
+      Expect(pool.ref_count(block) > 0 && pool.generation(block) == generation,
+             "S25: blocks stay while a step in flight may write them");
+    }
+  }
+  for (const Sequence* sequence : holding) {
     for (std::size_t i = 0; i < sequence->block_table.size(); ++i) {
       holders[sequence->block_table[i]].emplace_back(sequence, static_cast<int>(i));
     }
@@ -132,16 +149,21 @@ void Simulation::CheckSharing(BlockId block, const std::vector<std::pair<const S
   const int index = holders.front().second;
   const int end = (index + 1) * config_.block_size;
   const auto last = static_cast<std::size_t>(end) - 1;
-  const std::uint64_t prefix = live_.at(holders.front().first->request->id).prefixes[last];
+  const auto prefix_of = [&](const Sequence* sequence) {
+    const RequestId id = sequence->request->id;
+    return (live_.contains(id) ? live_ : past_).at(id).prefixes[last];
+  };
+  const std::uint64_t prefix = prefix_of(holders.front().first);
   for (const auto& [sequence, own_index] : holders) {
     Expect(own_index == index && sequence->num_computed >= end, "S4: only full blocks are shared");
-    Expect(live_.at(sequence->request->id).prefixes[last] == prefix, "S4: shared blocks have one content");
+    Expect(prefix_of(sequence) == prefix, "S4: shared blocks have one content");
   }
   Expect(block >= 0 && block < config_.num_blocks, "S4: blocks exist");
 }
 
-void Simulation::CheckPlan(const Before& before, const BatchPlan& plan) {
-  Expect(plan.empty() == scheduler_.idle(), "S11: a plan is never empty while work remains");
+void Simulation::CheckPlan(const Before& before, const BatchPlan& plan, bool ahead) {
+  Expect(plan.empty() == scheduler_.idle() || ahead, "S11: a plan is never empty while work remains");
+  Expect(!ahead || plan.num_preempted == 0, "S26: a plan ahead takes blocks from nobody");
   int num_tokens = 0, num_rows = 0;
   std::set<const Sequence*> planned;
   for (const ScheduledSequence& item : plan.items) {
@@ -156,12 +178,17 @@ void Simulation::CheckPlan(const Before& before, const BatchPlan& plan) {
   Expect(plan.token_budget_left >= 0, "S9: tokens of a step");
   Expect(num_rows <= config_.max_num_logit_rows, "S9: logit rows of a step");
   Expect(scheduler_.num_running() <= config_.max_num_seqs, "S9: sequences of a step");
-  for (const Sequence* sequence : before.decodes) {
-    Expect(planned.contains(sequence) || !sequence->running, "S10: no decode waits");
+  if (ahead && plan.empty()) {
+    counts_.held_back += !before.decodes.empty();
+  } else {
+    for (const Sequence* sequence : before.decodes) {
+      Expect(planned.contains(sequence) || !sequence->running, "S10: no decode waits");
+    }
+    const auto first = std::ranges::find_if(before.running, [](auto* s) { return !s->complete(); });
+    Expect(first == before.running.end() || planned.contains(*first),
+           "S11: the first in order gets its tokens");
   }
-  if (!before.running.empty()) {
-    Expect(planned.contains(before.running.front()), "S11: the first in order gets its tokens");
-  }
+  if (ahead) counts_.starts_ahead += scheduler_.num_running() - static_cast<int>(before.running.size());
   CheckPreemption(before, plan);
   CheckStarts(before);
   CheckBlocks();
@@ -169,7 +196,7 @@ void Simulation::CheckPlan(const Before& before, const BatchPlan& plan) {
 
 void Simulation::CheckItem(const ScheduledSequence& item) const {
   const Sequence& sequence = *item.sequence;
-  Expect(sequence.running, "S9: planned sequences are running");
+  Expect(sequence.running && !sequence.complete(), "S9: planned sequences are running");
   Expect(item.num_tokens > 0 && item.num_tokens <= sequence.num_pending(), "S8: something is computed");
   Expect(item.reaches_end == (item.num_tokens == sequence.num_pending()), "S9: reaches_end");
   const bool scores = sequence.request->prompt_logprobs >= 0 && sequence.num_generated() == 0;
@@ -299,30 +326,87 @@ void Simulation::CheckOutcome(const ScheduledSequence& item, const AcceptedToken
       !at_end ? FinishReason::kNone : (stopped ? FinishReason::kStop : FinishReason::kLength);
   Expect(outcome.finish_reason == reason, "S21: it ends where it would alone");
   if (reason != FinishReason::kNone) {
-    Expect(scheduler_.Find(id) == nullptr && sequence.block_table.empty(), "S23: ended means released");
-    live_.erase(id);
+    Expect(scheduler_.Find(id) == nullptr && (sequence.block_table.empty() || sequence.num_in_flight > 0),
+           "S23: ended means released");
+    EndLive(id);
     ++counts_.finished;
     return;
   }
   Expect(sequence.num_pending() >= 1, "S8: something is left to compute");
   const int blocks = (sequence.num_computed + config_.block_size - 1) / config_.block_size;
-  Expect(static_cast<int>(sequence.block_table.size()) == blocks, "S20: rejected drafts keep no block");
+  Expect(static_cast<int>(sequence.block_table.size()) == blocks || sequence.num_in_flight > 0,
+         "S20: rejected drafts keep no block");
+}
+
+// With stand-ins for the tokens, which nothing may take for tokens.
+void Simulation::CommitAhead(Launched* step) {
+  step->overtaken = true;
+  ++counts_.overtaken;
+  std::vector<TokenId> stand_ins;
+  for (std::size_t i = 0; i < step->plan.items.size(); ++i) stand_ins.push_back(-1 - static_cast<TokenId>(i));
+  scheduler_.CommitAhead(step->plan, stand_ins);
+  for (std::size_t i = 0; i < step->plan.items.size(); ++i) {
+    const ScheduledSequence& item = step->plan.items[i];
+    if (item.sequence->ended) continue;
+    Expect(!item.reaches_end || item.sequence->tokens.back() == stand_ins[i], "S26: tokens have stand-ins");
+    Expect(item.sequence->num_computed <= item.sequence->num_known(), "S26: no stand-in has been computed");
+  }
+  CheckBlocks();
+}
+
+bool Simulation::MayBeOvertaken(const BatchPlan& plan) const {
+  return std::ranges::all_of(plan.items, [](const ScheduledSequence& item) {
+    const Request& request = *item.sequence->request;
+    const bool scores = request.prompt_logprobs >= 0 && item.sequence->num_generated() == 0;
+    return item.num_draft_tokens == 0 && !scores && request.max_tokens > 0;
+  });
+}
+
+bool Simulation::Start(bool ahead) {
+  const Before before = Snapshot();
+  BatchPlan plan = scheduler_.Plan();
+  CheckPlan(before, plan, ahead);
+  counts_.preemptions += plan.num_preempted;
+  counts_.prefix_hits += plan.prefix_hits;
+  if (plan.empty() && ahead) return false;
+  if (!ahead && !(plan_ahead_ && Random(0, 1) > 0)) ReserveDrafts(&plan);
+  Launched& step = in_flight_.emplace_back(Launched{std::move(plan), {}, {}, false});
+  for (const ScheduledSequence& item : step.plan.items) {
+    step.accepted.push_back(Run(item));
+    for (const BlockId block : item.sequence->block_table)
+      step.blocks.emplace_back(block, scheduler_.block_pool().generation(block));
+  }
+  return true;
+}
+
+void Simulation::Finish() {
+  const Launched step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  std::vector<bool> ended;
+  for (const ScheduledSequence& item : step.plan.items) ended.push_back(item.sequence->ended);
+  const std::vector<CommitOutcome> outcomes = step.overtaken ? scheduler_.Resolve(step.plan, step.accepted)
+                                                             : scheduler_.Commit(step.plan, step.accepted);
+  Expect(outcomes.size() == step.plan.items.size(), "S21: an outcome for each item");
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (!ended[i]) {
+      CheckOutcome(step.plan.items[i], step.accepted[i], outcomes[i]);
+      continue;
+    }
+    ++counts_.dropped_rows;
+    Expect(outcomes[i].num_kept == 0 && outcomes[i].finish_reason == FinishReason::kNone,
+           "S25: nothing comes of requests that have ended");
+  }
+  CheckBlocks();
+  ++counts_.steps;
 }
 
 void Simulation::Step() {
-  const Before before = Snapshot();
-  BatchPlan plan = scheduler_.Plan();
-  CheckPlan(before, plan);
-  counts_.preemptions += plan.num_preempted;
-  counts_.prefix_hits += plan.prefix_hits;
-  ReserveDrafts(&plan);
-  std::vector<AcceptedTokens> accepted;
-  for (const ScheduledSequence& item : plan.items) accepted.push_back(Run(item));
-  const std::vector<CommitOutcome> outcomes = scheduler_.Commit(plan, accepted);
-  Expect(outcomes.size() == plan.items.size(), "S21: an outcome for each item");
-  for (std::size_t i = 0; i < plan.items.size(); ++i) CheckOutcome(plan.items[i], accepted[i], outcomes[i]);
-  CheckBlocks();
-  ++counts_.steps;
+  const bool ahead = !in_flight_.empty();
+  if (ahead) CommitAhead(&in_flight_.front());
+  const bool started = Start(ahead);
+  if (ahead) Finish();
+  if (!started) return;
+  if (!plan_ahead_ || !MayBeOvertaken(in_flight_.front().plan) || Random(0, 1) == 0) Finish();
 }
 
 }  // namespace reprise

@@ -7,7 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
+#include <memory>
+#include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,12 +25,17 @@ struct CUgraph_st {
   std::vector<std::function<void()>> work;
 };
 struct CUgraphExec_st {
-  std::vector<std::function<void()>> work;
+  std::shared_ptr<const std::vector<std::function<void()>>> work;  // of launches that wait, too
 };
 struct CUstream_st {
   CUgraph_st* capture = nullptr;
+  std::deque<std::function<void()>> waiting;
+  std::uint64_t num_run = 0;  // of what has waited
 };
-struct CUevent_st {};
+struct CUevent_st {
+  CUstream_st* stream = nullptr;
+  std::uint64_t position = 0;  // the stream's num_run once everything before the event has run
+};
 
 namespace reprise::cuda_emulation {
 namespace {
@@ -35,8 +44,16 @@ constexpr std::size_t kPageBytes = 4096;
 constexpr std::size_t kCanaryBytes = 256;  // at least, behind each allocation
 constexpr int kPoison = 0xff;              // NaN in every floating-point format
 
+bool DeferredByEnvironment() {
+  const char* const streams = std::getenv("REPRISE_EMULATION_STREAMS");
+  return streams != nullptr && std::string_view(streams) == "deferred";
+}
+
 struct Device {
   std::map<char*, std::size_t> allocations;
+  std::map<const char*, std::size_t> pinned;
+  std::set<CUstream_st*> streams;
+  bool deferred = DeferredByEnvironment();
   std::size_t capacity = std::size_t{4} << 30;
   std::size_t used = 0;
   cudaError_t error = cudaSuccess;  // sticks
@@ -68,6 +85,32 @@ class DeviceAccess {
   }
 };
 
+// Runs what has waited in a stream, up to a position; after a fault nothing runs any more.
+void RunUntil(CUstream_st* stream, std::uint64_t position) {
+  while (!stream->waiting.empty() && stream->num_run < position) {
+    const std::function<void()> work = std::move(stream->waiting.front());
+    stream->waiting.pop_front();
+    ++stream->num_run;
+    if (TheDevice().error != cudaSuccess) continue;
+    const DeviceAccess access;
+    work();
+  }
+}
+void RunAll(CUstream_st* stream) {
+  RunUntil(stream, stream->num_run + stream->waiting.size());
+}
+void RunAllStreams() {
+  for (CUstream_st* stream : TheDevice().streams) RunAll(stream);
+}
+
+bool IsPinned(const void* address) {
+  const auto& pinned = TheDevice().pinned;
+  auto after = pinned.upper_bound(static_cast<const char*>(address));
+  if (after == pinned.begin()) return false;
+  --after;
+  return static_cast<const char*>(address) < after->first + after->second;
+}
+
 // What a stream must not do while it captures, and what nothing does after a fault.
 cudaError_t ErrorOfBlockingCall() {
   if (TheDevice().capturing) return cudaErrorStreamCaptureUnsupported;
@@ -91,6 +134,10 @@ cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work) {
     return cudaSuccess;
   }
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  if (TheDevice().deferred && stream != nullptr) {
+    stream->waiting.push_back(std::move(work));
+    return cudaSuccess;
+  }
   const DeviceAccess access;
   work();
   return cudaSuccess;
@@ -108,7 +155,23 @@ void RunLaunch(const GridShape& shape, void (*kernel)(const void*), const void* 
   std::fprintf(stderr, "emulated kernel: %s\n", device.fault.c_str());
 }
 
+void SetDeferredStreams(bool deferred) {
+  RunAllStreams();
+  TheDevice().deferred = deferred;
+}
+
+bool StreamsAreDeferred() {
+  return TheDevice().deferred;
+}
+
+std::size_t NumWaiting() {
+  std::size_t count = 0;
+  for (const CUstream_st* stream : TheDevice().streams) count += stream->waiting.size();
+  return count;
+}
+
 std::string TakeFault() {
+  RunAllStreams();
   TheDevice().error = cudaSuccess;
   return std::exchange(TheDevice().fault, "");
 }
@@ -122,8 +185,12 @@ void SetDeviceMemoryBytes(std::size_t bytes) {
 using reprise::cuda_emulation::DeviceAccess;
 using reprise::cuda_emulation::Enqueue;
 using reprise::cuda_emulation::ErrorOfBlockingCall;
+using reprise::cuda_emulation::IsPinned;
 using reprise::cuda_emulation::kPoison;
 using reprise::cuda_emulation::PaddedBytes;
+using reprise::cuda_emulation::RunAll;
+using reprise::cuda_emulation::RunAllStreams;
+using reprise::cuda_emulation::RunUntil;
 using reprise::cuda_emulation::TheDevice;
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -169,6 +236,7 @@ cudaError_t cudaFree(void* memory) {
   auto& allocations = TheDevice().allocations;
   const auto found = allocations.find(static_cast<char*>(memory));
   if (found == allocations.end()) return cudaErrorInvalidValue;
+  RunAllStreams();
   const std::size_t bytes = found->second;
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_UNPOISON_MEMORY_REGION(memory, PaddedBytes(bytes));
@@ -187,16 +255,25 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
   *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  TheDevice().pinned[static_cast<const char*>(*memory)] = bytes;
+  return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  RunAllStreams();
+  TheDevice().pinned.erase(static_cast<const char*>(memory));
   std::free(memory);
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  return Enqueue(stream, [=] { std::memcpy(target, source, bytes); });
+  const cudaError_t error = Enqueue(stream, [=] { std::memcpy(target, source, bytes); });
+  // Memory that is not pinned has been read or written when the call returns.
+  const void* host = kind == cudaMemcpyHostToDevice ? source : target;
+  if (kind != cudaMemcpyDeviceToDevice && stream->capture == nullptr && !IsPinned(host)) RunAll(stream);
+  return error != cudaSuccess ? error : TheDevice().error;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
   return Enqueue(stream, [=] { std::memset(memory, value, bytes); });
@@ -204,24 +281,32 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
+  TheDevice().streams.insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  RunAll(stream);
+  TheDevice().streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return ErrorOfBlockingCall();
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  RunAll(stream);
+  return TheDevice().error;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream->num_run + stream->waiting.size()};
   return TheDevice().error;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
-  return ErrorOfBlockingCall();
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
+  if (event->stream != nullptr) RunUntil(event->stream, event->position);
+  return TheDevice().error;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
@@ -240,14 +325,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return *graph == nullptr ? cudaErrorInvalidValue : cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new CUgraphExec_st{graph->work};
+  *executable = new CUgraphExec_st{std::make_shared<const std::vector<std::function<void()>>>(graph->work)};
   return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
-  if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
-  const DeviceAccess access;
-  for (const auto& work : executable->work) work();
-  return cudaSuccess;
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  return Enqueue(stream, [graph = executable->work] {
+    for (const auto& work : *graph) work();
+  });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete graph;

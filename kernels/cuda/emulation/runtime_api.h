@@ -1,8 +1,9 @@
 // CUDA's runtime API as far as our backend uses it, for machines without a GPU: names, signatures and error
-// rules are those of cuda_runtime_api.h. Streams run their work at once. Device memory is closed to host
-// code: touching it outside of a stream's work is a segmentation fault. A kernel that faults leaves an error
-// that sticks, as on a device, and prints what it did. Once the file $REPRISE_EMULATION_FAULT_FILE exists,
-// the next launch faults.
+// rules are those of cuda_runtime_api.h. Streams run their work at once or, with
+// REPRISE_EMULATION_STREAMS=deferred in the environment, as late as CUDA allows: when somebody waits for it.
+// Device memory is closed to host code: touching it outside of a stream's work is a segmentation fault. A
+// kernel that faults leaves an error that sticks, as on a device, and prints what it did. Once the file
+// $REPRISE_EMULATION_FAULT_FILE exists, the next launch faults.
 #pragma once
 
 #include <cstddef>
@@ -65,11 +66,17 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace reprise::cuda_emulation {
 
-// Runs `work` now, or keeps it for the graph that `stream` is capturing.
+// Runs `work` now, or when the stream's turn comes, or keeps it for the graph that `stream` is capturing.
 cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work);
 // Runs a grid as the work of a stream; a faulty kernel leaves cudaErrorLaunchFailure.
 void RunLaunch(const GridShape& shape, void (*kernel)(const void* parameters), const void* parameters,
                std::size_t parameter_bytes);
+
+// Whether streams run their work as late as CUDA allows, or at once. What waits runs first.
+void SetDeferredStreams(bool deferred);
+bool StreamsAreDeferred();
+// Commands, graphs counting as one, that have been started and not run.
+std::size_t NumWaiting();
 
 // Whether [address, address + bytes) lies in one allocation of device memory.
 bool IsDeviceRange(const void* address, std::size_t bytes);
