@@ -51,6 +51,7 @@ struct EngineOptions {
 
 // One step, as observers see it. Spans live during the call.
 struct StepStats {
+  // forward_seconds: until the results are there; of a step planned ahead, since those of the one before.
   double plan_seconds = 0, forward_seconds = 0, sample_seconds = 0, commit_seconds = 0;
   int num_tokens = 0;         // computed in this step
   int num_prompt_tokens = 0;  // of them, prefill

@@ -123,8 +123,8 @@ SimulationCounts RunWorkload(std::uint32_t seed) {
 }  // namespace
 
 TEST_CASE("Random workloads keep every invariant in every step",
-          "[property][S1][S2][S3][S4][S8][S9][S10][S11][S12][S13][S14][S17][S18][S19][S20][S21][S23][S24]["
-          "S25][S26]") {
+          "[property][S1][S2][S3][S4][S8][S9][S10][S11][S12][S13][S14][S17][S18][S19][S20][S21][S23][S24]"
+          "[S25][S26]") {
   SimulationCounts total;
   for (std::uint32_t seed = 0; seed < 10000; ++seed) Add(RunWorkload(seed), &total);
   // The workloads must have met what the invariants are about.

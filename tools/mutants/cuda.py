@@ -10,6 +10,9 @@ products = partial(Mutant, tests="cuda_ops_test", cases="cuda: products,cuda: a 
 rows = partial(Mutant, tests="cuda_ops_test", cases="cuda: embed", schedules=BOTH)
 draws = partial(Mutant, tests="cuda_draw_test", schedules=BOTH)
 engine = partial(Mutant, tests="cuda_engine_test", cases="cuda engine: drawing,cuda engine: like steps")
+ahead = partial(Mutant, tests="cuda_engine_test", schedules=("forward", "deferred"),
+                cases="cuda: planning ahead,cuda: a request that is ended,E9: a fault while,E12")
+plans = partial(Mutant, tests="scheduler_test")
 
 MUTANTS = [
     attention("partial results are merged last to first", "kernels/cuda/attention.cu",
@@ -65,4 +68,25 @@ MUTANTS = [
            "device_ != nullptr && generation_ == stream.generation() &&", "device_ != nullptr &&"),
     engine("lists of commands that differ share a graph", "kernels/cuda/graph_cache.cc",
            "if (found == by_hash_.end() || !(found->second->commands == commands)) {", "if (found == by_hash_.end()) {"),
+    ahead("staged arrays are overwritten before the device has read them", "kernels/cuda/staging.cc",
+          "  if (in_flight_) {\n    if (const", "  if (in_flight_ && bytes > 1 << 20) {\n    if (const"),
+    ahead("results are read before they are there", "kernels/cuda/readback.h",
+          "return stream_.WaitFor(done_);", "return stream_.failed() ? stream_.WaitFor(done_) : OkStatus();"),
+    ahead("every sequence goes on with the first one's token", "engine/step_order.cc",
+          "stand_ins_.push_back(-end_row);", "stand_ins_.push_back(std::max(-1, -end_row));"),
+    ahead("penalties do not wait for the token they count", "engine/step_order.cc", " && !penalties.active()", ""),
+    ahead("what has ended gets the tokens of dropped rows", "engine/engine_step.cc",
+          "if (step.plan.items[i].sequence->ended) step.live[i] = nullptr;", ""),
+    ahead("the next step starts when this one has ended", "engine/step_order.cc",
+          "if (next != nullptr && next->may_be_overtaken && status.ok() && !live_.empty()) {",
+          "if (next != nullptr && next->may_be_overtaken && status.ok() && live_.empty()) {"),
+    ahead("what the router would draft is never waited for", "engine/decoding/drafting.cc",
+          "return !anybody_drafts && ", "return "),
+    ahead("a lost device leaves the step behind in flight", "engine/step_order.cc",
+          "next->may_be_overtaken && status.ok() && !live_.empty()", "next->may_be_overtaken"),
+    plans("blocks are released while a step may still write them", "scheduler/scheduler.cc",
+          "    if (sequence->num_in_flight == 0) blocks_.Release(sequence);\n", "    blocks_.Release(sequence);\n"),
+    plans("a plan ahead preempts", "scheduler/plan.cc", "  if (ahead_ && UnclaimedBlocks() < 0) return plan;\n", ""),
+    plans("a sequence is planned beyond its last token", "scheduler/plan.cc",
+          "    if (sequence->complete()) continue;\n    if (IsDecode(*sequence)) {", "    if (IsDecode(*sequence)) {"),
 ]

@@ -24,12 +24,14 @@ COPY = ROOT / "build/mutants"
 BUILD = "build/release"  # as deep as in every clone, for ccache
 TIMEOUT_S = 300
 
+SCHEDULES = {"forward": {}, "reverse": {"REPRISE_EMULATION_SCHEDULE": "reverse"},
+             "deferred": {"REPRISE_EMULATION_STREAMS": "deferred"}}
+
 MUTANTS = {"decoding": decoding.MUTANTS, "cuda": cuda.MUTANTS}
 
 
 def run(command, schedule="forward", **options):
-    environment = {**os.environ, "CCACHE_BASEDIR": str(COPY), "CCACHE_NOHASHDIR": "1",
-                   "REPRISE_EMULATION_SCHEDULE": schedule}
+    environment = {**os.environ, "CCACHE_BASEDIR": str(COPY), "CCACHE_NOHASHDIR": "1", **SCHEDULES[schedule]}
     return subprocess.run(list(map(str, command)), cwd=COPY, env=environment, capture_output=True, text=True, **options)
 
 

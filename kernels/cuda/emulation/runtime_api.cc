@@ -59,6 +59,7 @@ struct Device {
   cudaError_t error = cudaSuccess;  // sticks
   std::string fault;
   bool capturing = false;
+  std::int64_t launches_before_fault = -1;  // below zero: none
 };
 Device& TheDevice() {
   static Device* const device = new Device;  // outlives whatever is freed at exit
@@ -148,7 +149,7 @@ void RunLaunch(const GridShape& shape, void (*kernel)(const void*), const void* 
   Device& device = TheDevice();
   if (device.error != cudaSuccess) return;
   static const char* const forced = std::getenv("REPRISE_EMULATION_FAULT_FILE");
-  const bool faults = forced != nullptr && access(forced, F_OK) == 0;
+  const bool faults = device.launches_before_fault-- == 0 || (forced != nullptr && access(forced, F_OK) == 0);
   if (!faults && RunGrid(shape, kernel, parameters, parameter_bytes)) return;
   device.error = cudaErrorLaunchFailure;
   device.fault = faults ? "a fault that was asked for" : TakeFailure();
@@ -170,8 +171,13 @@ std::size_t NumWaiting() {
   return count;
 }
 
+void FaultAfter(int num_launches) {
+  TheDevice().launches_before_fault = num_launches;
+}
+
 std::string TakeFault() {
   RunAllStreams();
+  TheDevice().launches_before_fault = -1;
   TheDevice().error = cudaSuccess;
   return std::exchange(TheDevice().fault, "");
 }

@@ -81,6 +81,8 @@ std::size_t NumWaiting();
 // Whether [address, address + bytes) lies in one allocation of device memory.
 bool IsDeviceRange(const void* address, std::size_t bytes);
 
+// Tests: so many launches run, and the next one faults.
+void FaultAfter(int num_launches);
 // Tests: what the kernel that faulted did; clears the error, which no device could.
 std::string TakeFault();
 // Tests: the memory of the emulated device; allocations beyond it fail.

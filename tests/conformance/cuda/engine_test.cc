@@ -1,63 +1,19 @@
 // Whole steps on the CUDA backend: the engine's tokens against the reference's, memory that runs out, faults,
 // and steps replayed as graphs.
 #include <algorithm>
-#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <random>
 
 #include "base/noise.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/conformance/cuda/cuda_legs.h"
+#include "tests/conformance/cuda/engine_scene.h"
 #include "tests/conformance/cuda/same_scores.h"
 #include "tests/conformance/decoder/prompt_runner.h"
-#include "tests/unit/engine/engine_fixture.h"
 #include "tests/unit/models/tiny_family.h"
 
 namespace reprise::test {
 namespace {
-
-std::unique_ptr<Decoder> LoadTinyDecoder(const std::string& name, Backend& backend) {
-  const std::string path = "tests/data/models/" + name;
-  const ModelConfig config = LoadModelConfig(path).value();
-  const auto checkpoint = std::move(Checkpoint::Open(path)).value();
-  return std::move(Decoder::Load(*checkpoint, config, backend, config.max_position)).value();
-}
-
-struct LoadedTiny {
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Decoder> decoder;
-
-  LoadedTiny(std::unique_ptr<Backend> on, const std::string& name)
-      : backend(std::move(on)), decoder(LoadTinyDecoder(name, *backend)) {}
-
-  std::unique_ptr<EngineCore> Engine(RecycleModule* module = nullptr, Decoder* draft = nullptr) {
-    EngineModels models(*decoder);
-    models.recycle = module;
-    models.draft = draft;
-    EngineOptions options;
-    options.kv_cache_bytes = 4 << 20;
-    options.max_num_seqs = 8;
-    options.max_num_batched_tokens = 32;  // bits of a row hold for steps of up to 32
-    options.profile = false;
-    options.poison_kv = true;
-    auto core = EngineCore::Create(*backend, models, options);
-    INFO(core.status().ToString());
-    REQUIRE(core.ok());
-    return std::move(core).value();
-  }
-};
-
-std::vector<std::shared_ptr<Request>> Requests(int count, int max_tokens) {
-  std::mt19937 random(7);
-  std::vector<std::shared_ptr<Request>> requests;
-  for (int i = 0; i < count; ++i) {
-    const float temperature = i % 2 == 0 ? 0.0f : 0.8f;
-    requests.push_back(
-        MakeTestRequest(i + 1, RandomPrompt(random, 3 + i * 7 % 60), max_tokens, temperature, 100 + i));
-  }
-  return requests;
-}
 
 // How far apart the reference sees two candidates for the token after `prefix`: in logits, or with noise as
 // the sampler adds it.
@@ -125,34 +81,6 @@ TEST_CASE("cuda engine: every decoding method gives plain decoding's tokens") {
     for (std::size_t i = 0; i < requests.size(); ++i) CHECK(results.back()[i].tokens == results[0][i].tokens);
   }
   CHECK(accepted > 0);
-}
-
-// Requests that ask for all there is to sampling, decoded in every way.
-std::vector<std::shared_ptr<Request>> DemandingRequests() {
-  std::vector<std::shared_ptr<Request>> requests = Requests(16, 14);
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    Request& request = *requests[i];
-    SamplingParams& params = request.sampling;
-    params.seeded = i % 3 != 0;
-    if (i % 2 == 0) params.top_k = 20;
-    if (i % 3 == 1) params.top_p = 0.8f;
-    if (i % 5 == 2) params.min_p = 0.05f;
-    if (i % 4 == 3) params.repetition_penalty = 1.4f;
-    if (i % 4 == 3) params.frequency_penalty = 0.3f;
-    if (i % 6 == 1) params.logit_bias = {{20, 4.0f}, {21, -4.0f}};
-    if (i % 4 < 2) params.num_logprobs = static_cast<int>(i % 4) * 3;
-    if (i % 7 == 3) request.prompt_logprobs = 2;
-    if (i % 5 == 4) request.lenience = 0.7f;
-    if (i == 15) request.lenience = 0.0f;
-    request.min_tokens = i % 3 == 0 ? 6 : 0;
-    request.stop_token_ids = {30, 31, 32, 33};
-    constexpr std::array kMethods = {DecodingMethod::kRecycle, DecodingMethod::kSpeculative,
-                                     DecodingMethod::kPlain};
-    request.decoding = i == 15 ? DecodingMethod::kRecycle : kMethods[i % 3];
-    if (i % 6 == 4) request.proposer = ProposerKind::kPromptLookup;
-    request.max_draft_tokens = 3;
-  }
-  return requests;
 }
 
 TEST_CASE("cuda engine: drawing on the device changes no token and no log-probability", "[E10]") {
