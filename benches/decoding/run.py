@@ -113,7 +113,7 @@ def measure(options, setting):
         methods.append("unverified:1")
     profile, rows = run_binary(options, setting, methods, 1, options.pairs)
     result = {"setting": setting, "best": best, "choice": choice, "rows": rows, "profile": profile,
-              "against_best": ratio(rows, "auto", best), "against_plain": ratio(rows, "auto", "plain")}
+              "commit": machine.description()["commit"], "against_best": ratio(rows, "auto", best), "against_plain": ratio(rows, "auto", "plain")}
     if "unverified:1" in methods:
         result["unverified"] = ratio(rows, "unverified:1", "plain")
     category, streams, temperature = setting
@@ -146,7 +146,7 @@ def holds(result):
 
 def comparison_table(results):
     lines = ["| prompts | streams | T | best fixed method | auto / best | auto / plain | auto: tokens a pass | "
-             "plain, tokens/s | auto, tokens/s |", "|---|---:|---|---|---|---|---:|---:|---:|"]
+             "plain, tokens/s | auto, tokens/s | commit |", "|---|---:|---|---|---|---|---:|---:|---:|---|"]
     for result in results:
         category, streams, temperature = result["setting"]
         rows = result["rows"]
@@ -154,7 +154,7 @@ def comparison_table(results):
         lines.append(f"| {category} | {streams} | {temperature.replace('s', ', seeded')} | {result['best']} | "
                      f"{interval(result['against_best'])}{'' if holds(result) else ' **below the bar**'} | "
                      f"{interval(result['against_plain'])} | {per_pass:.2f} | "
-                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} |")
+                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} | {result['commit']} |")
     return lines
 
 
@@ -218,7 +218,7 @@ def write_page(options, results, overhead, description, missing):
         names = ", ".join(f"{category} at {streams}, T {temperature}" for category, streams, temperature in missing)
         verdicts.append(f"- Not measured (prompts at streams): {names}.")
     page = ["# Decoding methods, measured", "", f"Made by `./dev bench decoding`: `{command}`.",
-            f"{machine.sentence(description)}; {options.threads} threads.", "",
+            f"{machine.sentence(description)} (or the commit beside the figure); {options.threads} threads.", "",
             __doc__.split("\n\n", 2)[2].strip(), "", *verdicts, "", f"![auto over plain by streams]({figure.name})", "",
             "## What the machine makes of it", "", *profile_lines(results[0]["profile"]), "",
             "## auto against the best fixed method", "", *comparison_table(results), "",
@@ -237,8 +237,9 @@ def settings(options):
         categories[category] = categories.get(category, 0) + 1
     for category, count in categories.items():
         for streams in filter(None, options.category_streams.split(",")):
-            if count >= 40:
-                yield category, int(streams), options.temperatures.split(",")[0]
+            for temperature in options.temperatures.split(","):
+                if count >= 40 and not temperature.endswith("s"):
+                    yield category, int(streams), temperature
 
 
 class State:
