@@ -82,7 +82,7 @@ class Comparison:
         while self._lacks(self._pairs(subject), {"kind": "pair", **key}):
             tried = self._rows.select(**self.here, kind="settings", **key)[-1]["tried"]
             flags = max(tried, key=tried.get)
-            self._add({"kind": "pair", **key, "settings": flags,
+            self._add({"kind": "pair", **key, "settings": flags, "file": theirs.file,
                        **self._quietest(lambda: measure_pair(workload, theirs, ours, flags.split()))})
 
     def _measure_steps(self, subject, ours):

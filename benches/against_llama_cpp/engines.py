@@ -37,6 +37,7 @@ class Reprise:
 
 class LlamaCpp:
     def __init__(self, programs, model, threads):
+        self.file = model.name
         self._programs, self._model, self._threads = programs, model, threads
 
     def measure(self, workload, flags):

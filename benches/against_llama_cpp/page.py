@@ -37,7 +37,7 @@ def case_figures(rows, here, subject, case):
     return {"theirs": median(pairs, "theirs"), "ours": median(pairs, "ours"), "ratio": statistics.median(ratios),
             "lowest": min(ratios), "highest": max(ratios), "share": statistics.median(shares),
             "bandwidth": median(pairs, "bandwidth_gb_per_s"), "others": max(row["others"] for row in pairs),
-            "pairs": len(pairs), "settings": pairs[-1]["settings"], "backend": pairs[-1]["backend"]}
+            "pairs": len(pairs), **{name: pairs[-1][name] for name in ("settings", "backend", "file")}}
 
 
 def step_figures(rows, here, subject):
@@ -112,7 +112,8 @@ def subject_section(rows, here, subject):
     lines = ["", f"### {subject.title}", ""]
     if measured:
         settings = ", ".join(f"{case.workload.name} `{f['settings']}`" for case, f in measured)
-        lines += [f"Our kernels: `{measured[0][1]['backend']}`. llama.cpp's settings: {settings}.", "",
+        last = measured[-1][1]
+        lines += [f"`{last['file']}`; our kernels: `{last['backend']}`; llama.cpp's settings: {settings}.", "",
                   *case_table(measured)]
     return lines + (step_table(steps, subject.step_bar) if steps else [])
 
