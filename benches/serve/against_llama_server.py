@@ -31,10 +31,22 @@ from model_files import Given, Requantised  # noqa: E402
 from rows import Rows, declare_flags, machine_key  # noqa: E402
 
 MODELS = {"q4_0": Requantised("Q4_0"), "given": Given()}
+OUR_FLAGS = ("--kv-cache-memory", "1536MiB", "--max-num-seqs", "32")
 # Title: field, whether more is better, whether it says something where arrivals are paced.
 FIGURES = {"first token, p50, ms": ("ttft_ms_p50", False, True), "first token, p99, ms": ("ttft_ms_p99", False, True),
            "between tokens, p50, ms": ("itl_ms_p50", False, True),
            "between tokens, p99, ms": ("itl_ms_p99", False, True), "tokens/s": ("tokens_per_s", True, False)}
+
+HEAD = f"""# The daemon beside llama-server
+
+Made by `./dev bench against-llama-server` from `serve-llama-server.jsonl`; do not edit.
+
+llama-server is that of {llama_cpp.PACKAGE} {llama_cpp.VERSION}, built for the machine, with `{' '.join(LlamaServer.flags())}`;
+`reprise serve` has its defaults but for `{' '.join(OUR_FLAGS)}`. Greedy completions of real
+prompts, streamed; answers are as long as a production trace's, at most {MOST_TOKENS} tokens. With N streams the next request
+is sent when one has ended; Poisson arrivals go to at most 32 connections and wait from their arrival on, and their
+tokens/s are what arrives. Each cell is llama-server's figure, ours, and how many times better ours is, a median over
+pairs of runs with the same requests; every one above 1 is wanted."""
 
 
 def parse_arguments():
@@ -66,8 +78,7 @@ def run_client(options, server, load, requests):
 
 
 def start_ours(options, model, programs):
-    return Daemon(options.build / "reprise", "--model", model, "--threads", options.threads, "--kv-cache-memory",
-                  "1536MiB", "--max-num-seqs", "32")
+    return Daemon(options.build / "reprise", "--model", model, "--threads", options.threads, *OUR_FLAGS)
 
 
 def start_theirs(options, model, programs):
@@ -117,6 +128,10 @@ def advantages(pairs, field, more_is_better):
     return ratios if more_is_better else [1 / ratio for ratio in ratios]
 
 
+def shown(value):
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
 def figures_of(load):
     return {title: (field, more) for title, (field, more, paced) in FIGURES.items() if paced or not load.rate}
 
@@ -135,7 +150,7 @@ def table(rows, here, model):
             field, more = figures_of(load)[title]
             theirs, ours = (statistics.median(row[side][field] for row in pairs) for side in SERVERS)
             ratio = statistics.median(advantages(pairs, field, more))
-            cells.append(f"{theirs:.4g} / {ours:.4g} (**{ratio:.2f}×**{'' if ratio > 1 else ', worse'})")
+            cells.append(f"{shown(theirs)} / {shown(ours)} (**{ratio:.2f}×**{'' if ratio > 1 else ', worse'})")
         lines.append(f"| {load.name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -147,21 +162,13 @@ def machine_section(rows, here):
     for name in MODELS:
         if mine := rows.select(**here, model=name):
             pairs = 1 + max(row["pair"] for row in mine)
-            lines += ["", f"### {mine[-1]['file']}", "", f"Medians of up to {pairs} pairs; others had at most "
+            lines += ["", f"### {mine[-1]['file']}", "", f"Medians, pairs of runs: {pairs}; others had at most "
                       f"{max(row['others'] for row in mine):.0%} of the cores.", "", *table(rows, here, name)]
     return lines
 
 
 def write_page(rows, path):
-    lines = ["# The daemon beside llama-server", "", "Made by `./dev bench against-llama-server` from "
-             "`serve-llama-server.jsonl`; do not edit.", "",
-             f"llama-server is that of {llama_cpp.PACKAGE} {llama_cpp.VERSION}, built for the machine, with "
-             f"`{' '.join(LlamaServer.flags())}`;", "`reprise serve` has its defaults. Greedy completions of real "
-             "prompts, streamed; answers are as long as a production trace's,", f"at most {MOST_TOKENS} tokens. With N "
-             "streams the next request is sent when one has ended; Poisson arrivals go to at most 32 connections", "and "
-             "wait from their arrival on, and their tokens/s are what arrives. Each cell is llama-server's figure, "
-             "ours, and how many times", "better ours is, a median over pairs of runs with the same requests; every "
-             "one above 1 is wanted."]
+    lines = [HEAD]
     for here in rows.machines():
         lines += machine_section(rows, here)
     path.write_text("\n".join(lines) + "\n")
