@@ -22,6 +22,7 @@ BENCHES = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(BENCHES)]
 
 import machine  # noqa: E402
+from chart import Chart  # noqa: E402
 
 AUTO_BAR = 0.98     # of the best fixed method, or 1 within the interval
 PLAIN_BAR = 1.3     # auto over plain at one stream, all categories mixed
@@ -175,34 +176,11 @@ def method_table(results):
 def plot(results, path):
     """auto and the best fixed method over plain, by streams: mixed prompts, first temperature."""
     chosen = [r for r in results if r["setting"][0] == "all" and r["setting"][2] == results[0]["setting"][2]]
-    width, height, left, bottom = 640, 320, 60, 40
-    top_value = max(max(r["against_plain"][0] for r in chosen), 1.0) * 1.15
-
-    def point(index, value):
-        x = left + (width - left - 20) * (index + 0.5) / len(chosen)
-        return x, height - bottom - (height - bottom - 20) * value / top_value
-
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-             'font-family="sans-serif" font-size="12">', f'<rect width="{width}" height="{height}" fill="white"/>']
-    for tick in range(int(top_value * 2) + 1):
-        _, y = point(0, tick / 2)
-        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
-                     f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick / 2:g}</text>')
-    series = {"auto": ("#0b6", [r["against_plain"][0] for r in chosen]),
-              "best fixed method": ("#c60", [r["against_plain"][0] / r["against_best"][0] for r in chosen])}
-    for number, (name, (colour, values)) in enumerate(series.items()):
-        points = [point(i, value) for i, value in enumerate(values)]
-        path_text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path_text}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-        parts.append(f'<text x="{width - 160}" y="{30 + 18 * number}" fill="{colour}">{name}</text>')
-    for i, result in enumerate(chosen):
-        x, _ = point(i, 0)
-        parts.append(f'<text x="{x:.1f}" y="{height - 20}" text-anchor="middle">{result["setting"][1]}</text>')
-    parts.append(f'<text x="{(width + left) / 2}" y="{height - 4}" text-anchor="middle">streams</text>')
-    parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">'
-                 'tokens/s over plain</text></svg>')
-    path.write_text("\n".join(parts) + "\n")
+    auto = [r["against_plain"][0] for r in chosen]
+    chart = Chart([str(r["setting"][1]) for r in chosen], max(*auto, 1.0) * 1.15, "streams", "tokens/s over plain")
+    chart.line("auto", "#0b6", auto)
+    chart.line("best fixed method", "#c60", [r["against_plain"][0] / r["against_best"][0] for r in chosen])
+    chart.save(path)
 
 
 def profile_lines(profile):
