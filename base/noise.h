@@ -38,12 +38,16 @@ inline std::uint64_t NoiseStream(const NoiseKey& key) {
   return MixBits(h ^ (0x51ed27f1ull + static_cast<std::uint64_t>(key.kind)));
 }
 
+// How the noise of a token is made from its stream and id; shared with vector code.
+inline constexpr std::uint64_t kTokenFactor = 0x2545f4914f6cdd1dull;
+inline constexpr int kUniformShift = 41;
+inline constexpr float kUniformScale = 1.0f / 8388608.0f;  // 2^-23
+
 // Uniform in the open interval (0, 1) for one token id of the base vocabulary. 23 bits
 // and a half: every value is exact in float, and neither end is ever reached.
 inline float UniformNoise(std::uint64_t stream, TokenId token) {
-  const std::uint64_t bits =
-      MixBits(stream ^ (0x2545f4914f6cdd1dull * (static_cast<std::uint32_t>(token) + 1ull)));
-  return (static_cast<float>(bits >> 41) + 0.5f) * (1.0f / 8388608.0f);
+  const std::uint64_t bits = MixBits(stream ^ (kTokenFactor * (static_cast<std::uint32_t>(token) + 1ull)));
+  return (static_cast<float>(bits >> kUniformShift) + 0.5f) * kUniformScale;
 }
 
 // Uniform in [0, 1) for the whole stream, with 53 bits: one draw from a distribution by its cumulative sum,

@@ -38,7 +38,7 @@ bool SplitNumber(std::string_view text, double* number, std::string_view* unit) 
 
 std::string NearestName(std::string_view word, std::span<const std::string> candidates) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, std::min<std::size_t>(word.size(), 64) / 2) + 1;
+  std::size_t best_distance = std::max<std::size_t>(1, (std::min<std::size_t>(word.size(), 64) + 1) / 3) + 1;
   if (word.size() > 64) return best;  // hostile input: do not spend quadratic time on it
   for (const std::string& candidate : candidates) {
     const std::size_t distance = EditDistance(word, candidate);

@@ -13,10 +13,13 @@ _AT_PRIORITY = "REPRISE_BENCH_AT_PRIORITY"
 
 
 def cpu_model():
+    """The name and what tells generations apart, as hosts often hide it in the name."""
+    fields = {}
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown"
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    generation = ", ".join(f"{key} {fields[key]}" for key in ("cpu family", "model") if key in fields)
+    return fields.get("model name", "unknown") + (f" ({generation})" if generation else "")
 
 
 def commit():

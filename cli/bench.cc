@@ -61,7 +61,7 @@ struct Row {
   double decode_tokens_per_second = 0;  // all streams together, in the steps that only decode
   double ms_per_step = 0;
   double weight_bytes_per_second = 0;  // weights read once a step
-  double bandwidth = 0;                // plain reading, measured between the runs
+  double bandwidth = 0;                // plain reading of the weights, measured between the runs
 
   double total_tokens_per_second() const { return (run.prompt_tokens + run.generated_tokens) / run.seconds; }
   double output_tokens_per_second() const { return run.generated_tokens / run.seconds; }
@@ -152,8 +152,8 @@ std::vector<std::shared_ptr<Request>> MakeRequests(const BenchFlags& flags, Engi
   return requests;
 }
 
-Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model, StepTimer& timer,
-                    PromptSource& source, int concurrency) {
+Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, StepTimer& timer, PromptSource& source,
+                    WeightReader& reader, int concurrency) {
   Row row;
   row.concurrency = concurrency;
   ASSIGN_OR_RETURN(row.run,
@@ -165,9 +165,9 @@ Result<Row> RunOnce(const BenchFlags& flags, Engine& engine, const Model& model,
   if (decode.steps > 0) {
     row.ms_per_step = 1e3 * decode.seconds / decode.steps;
     row.decode_tokens_per_second = decode.tokens / decode.seconds;
-    row.weight_bytes_per_second =
-        static_cast<double>(model.decoder().weight_bytes()) * decode.steps / decode.seconds;
+    row.weight_bytes_per_second = static_cast<double>(reader.bytes()) * decode.steps / decode.seconds;
   }
+  row.bandwidth = reader.Measure();
   return row;
 }
 
@@ -257,15 +257,13 @@ Status Bench(const BenchFlags& flags) {
   const int most_streams = *std::max_element(levels.begin(), levels.end());
   ASSIGN_OR_RETURN(const EngineOptions options, BenchEngineOptions(flags, *loaded.backend, most_streams));
   Roofline roofline;
-  if (flags.profile) {
-    ASSIGN_OR_RETURN(roofline, Roofline::Measure(*loaded.backend, model.decoder().weight_bytes()));
-  }
+  WeightReader reader(*loaded.backend, model.decoder().step_weights());
+  if (flags.profile) roofline = Roofline::Measure(*loaded.backend, reader);
   StepTimer timer(profiler);
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, &timer));
   RETURN_IF_ERROR(flags.decoding.Check(engine->info()));
   ASSIGN_OR_RETURN(PromptSource source, PromptSource::Create(flags, model, engine->info()));
-  ASSIGN_OR_RETURN(BandwidthReader reader, BandwidthReader::Create(*loaded.backend, std::size_t{512} << 20));
   if (!flags.json) PrintHeader(flags, engine->info(), loaded);
   for (int level : levels) {
     Row best;
@@ -274,8 +272,7 @@ Status Bench(const BenchFlags& flags) {
     warm_up.resize(std::min(warm_up.size(), static_cast<std::size_t>(level)));
     RETURN_IF_ERROR(RunRequests(*engine, timer, warm_up, level).status());
     for (int repeat = 0; repeat < flags.repeats; ++repeat) {
-      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, model, timer, source, level));
-      row.bandwidth = reader.Measure();
+      ASSIGN_OR_RETURN(Row row, RunOnce(flags, *engine, timer, source, reader, level));
       const double bandwidth = std::max(best.bandwidth, row.bandwidth);
       const double prefill = std::max(best.prefill_tokens_per_second, row.prefill_tokens_per_second);
       if (row.decode_tokens_per_second >= best.decode_tokens_per_second) best = row;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/bandwidth.h"
-
 namespace reprise {
 namespace {
 
@@ -28,11 +26,10 @@ double SecondsOf(const std::vector<OpProfile>& ops) {
 
 }  // namespace
 
-Result<Roofline> Roofline::Measure(Backend& backend, std::size_t weight_bytes) {
-  constexpr int kPasses = 5;
+Roofline Roofline::Measure(Backend& backend, WeightReader& reader) {
+  constexpr int kRuns = 3;
   Roofline roofline;
-  ASSIGN_OR_RETURN(BandwidthReader reader, BandwidthReader::Create(backend, weight_bytes));
-  for (int pass = 0; pass < kPasses; ++pass)
+  for (int run = 0; run < kRuns; ++run)
     roofline.bytes_per_second = std::max(roofline.bytes_per_second, reader.Measure());
   roofline.peaks = backend.MeasurePeaks();
   return roofline;

@@ -4,18 +4,17 @@
 #include <string>
 #include <vector>
 
-#include "base/status.h"
+#include "cli/bandwidth.h"
 #include "kernels/profiling_backend.h"
 
 namespace reprise {
 
 // What bounds an operation on this machine now, with the backend's own threads.
 struct Roofline {
-  double bytes_per_second = 0;  // reading as many bytes as the model's packed weights have
+  double bytes_per_second = 0;  // reading the model's packed weights
   PeakRates peaks;              // of registers
 
-  // RESOURCE_EXHAUSTED when there is no memory to read.
-  static Result<Roofline> Measure(Backend& backend, std::size_t weight_bytes);
+  static Roofline Measure(Backend& backend, WeightReader& reader);
   // The larger of the times for its bytes and for its operations; 0 for one that computes on activations
   // only, which lie in caches.
   double Seconds(const OpProfile& op) const;

@@ -90,7 +90,9 @@ int RunSlice(const std::vector<std::string>& arguments) {
   flags.Text("calibration", "FILE", "UTF-8 text, or .jsonl whose strings are taken, to measure signals on",
              &options.calibration.path);
   flags.Integer("samples", "Calibration sequences", &options.calibration.samples, 1, 1 << 20);
-  flags.Integer("seq-len", "Tokens of a calibration sequence", &options.calibration.length, 1, 1 << 24);
+  flags.Integer("seq-len",
+                "Tokens of a calibration sequence; 0 takes 2048, or the model's context if that is shorter",
+                &options.calibration.length, 0, 1 << 24);
   flags.Integer("seed", "Of the choice of sequences and of the random orientation", &seed, 0, 1 << 30);
   flags.Integer("round-interval", "Widths are rounded down to multiples of this",
                 &options.schedule.round_interval, 1, 4096);

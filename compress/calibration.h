@@ -11,10 +11,12 @@
 
 namespace reprise::compress {
 
+constexpr int kUsualCalibrationLength = 2048;
+
 struct CalibrationSpec {
   std::string path;   // text, or .jsonl (ReadTextCorpus)
   int samples = 128;  // sequences
-  int length = 2048;  // tokens of each
+  int length = 0;     // tokens of each; 0: the usual length, or the model's context if that is shorter
   std::uint64_t seed = 42;
 };
 

@@ -21,9 +21,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Status CheckCalibration(const CalibrationSpec& spec, const ModelConfig& config) {
+// With a length of its own.
+Result<CalibrationSpec> CalibrationFor(const ModelConfig& config, CalibrationSpec spec) {
   if (spec.samples < 1) return InvalidArgument("--samples must be at least 1");
-  if (spec.length >= 1 && spec.length <= config.max_position) return OkStatus();
+  if (spec.length == 0) spec.length = std::min(kUsualCalibrationLength, config.max_position);
+  if (spec.length >= 1 && spec.length <= config.max_position) return spec;
   return InvalidArgument("--seq-len is " + std::to_string(spec.length) + "; the model's context is " +
                          std::to_string(config.max_position));
 }
@@ -65,17 +67,17 @@ Status CopyTokenizer(const std::string& model, const OutputDirectory& directory)
   return OkStatus();
 }
 
-std::map<std::string, std::string> Provenance(const SliceOptions& options) {
+std::map<std::string, std::string> Provenance(const SliceOptions& options,
+                                              const CalibrationSpec& calibration) {
   char sparsity[32];
   std::snprintf(sparsity, sizeof sparsity, "%g", options.schedule.sparsity);
   const bool by_file = !options.schedule.layer_config.empty();
   return {{"method", "SliceGPT"},
           {"widths", by_file ? "layer config" : std::string("sparsity ") + sparsity},
-          {"calibration", std::to_string(options.calibration.samples) + " x " +
-                              std::to_string(options.calibration.length) + " tokens of " +
-                              fs::path(options.calibration.path).filename().string()},
+          {"calibration", std::to_string(calibration.samples) + " x " + std::to_string(calibration.length) +
+                              " tokens of " + fs::path(calibration.path).filename().string()},
           {"orientation", options.orientation == Orientation::kRandom ? "random" : "pca"},
-          {"seed", std::to_string(options.calibration.seed)}};
+          {"seed", std::to_string(calibration.seed)}};
 }
 
 }  // namespace
@@ -83,23 +85,23 @@ std::map<std::string, std::string> Provenance(const SliceOptions& options) {
 Result<SliceSummary> SliceModel(const SliceOptions& options, Backend& backend, SliceProgress progress) {
   ASSIGN_OR_RETURN(const ModelConfig dense, LoadModelConfig(options.model));
   ASSIGN_OR_RETURN(const ModelConfig sliced, SlicedConfig(dense, options.schedule));
-  RETURN_IF_ERROR(CheckCalibration(options.calibration, dense));
+  ASSIGN_OR_RETURN(const CalibrationSpec calibration, CalibrationFor(dense, options.calibration));
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(options.model));
   ASSIGN_OR_RETURN(const WeightType type, OutputType(options.dtype, *checkpoint));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(options.model));
   ASSIGN_OR_RETURN(const std::vector<std::vector<TokenId>> sequences,
-                   CalibrationSequences(*tokenizer, options.calibration));
+                   CalibrationSequences(*tokenizer, calibration));
   ASSIGN_OR_RETURN(const std::unique_ptr<OutputDirectory> directory, OutputDirectory::Create(options.out));
   ASSIGN_OR_RETURN(const std::unique_ptr<TensorWriter> writer,
                    TensorWriter::CreateSafetensors(directory->FilePath("model.safetensors"),
                                                    SlicedTensors(sliced, type), {{"format", "pt"}}));
-  const SlicerOptions slicer_options{options.orientation, options.calibration.seed, type};
+  const SlicerOptions slicer_options{options.orientation, calibration.seed, type};
   Slicer slicer(*checkpoint, dense, sliced, backend, *writer, slicer_options, std::move(progress));
   RETURN_IF_ERROR(slicer.Run(sequences));
   RETURN_IF_ERROR(writer->Finish());
   RETURN_IF_ERROR(CopyTokenizer(options.model, *directory));
-  RETURN_IF_ERROR(
-      directory->WriteFile("config.json", SlicedConfigJson(sliced, DtypeName(type), Provenance(options))));
+  RETURN_IF_ERROR(directory->WriteFile(
+      "config.json", SlicedConfigJson(sliced, DtypeName(type), Provenance(options, calibration))));
   RETURN_IF_ERROR(directory->Finish());
   return SliceSummary{NumParameters(dense), NumParameters(sliced)};
 }

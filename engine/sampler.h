@@ -26,12 +26,6 @@ class Sampler {
   FilteredDistribution distribution_;
 };
 
-// Gumbel-max over all finite logits. Exact, but noise is computed only for tokens that can still win. Entry i
-// is token ids[i] (ascending), or token i when `ids` is empty: noise belongs to the token, not to the row.
-TokenId SampleGumbel(std::span<const float> logits, float inverse_temperature, std::uint64_t stream,
-                     std::span<const TokenId> ids = {});
-TokenId SampleGumbel(std::span<const Candidate> candidates, std::uint64_t stream);
-
 // Log-probabilities of the model's own distribution (before bias, penalties, temperature and filters): of
 // `token`, and of the `num_top` most likely ones.
 GeneratedToken MakeLogprobs(std::span<const float> logits, TokenId token, int num_top);

@@ -1,30 +1,11 @@
 #include "engine/vector_math.h"
 
-#include <cstdint>
 #include <limits>
+
+#include "engine/vector_lanes.h"
 
 namespace reprise {
 namespace {
-
-constexpr std::size_t kLanes = 8;
-
-// These passes are compiled once per instruction set and chosen when the program starts. Lanes and order are
-// fixed and nothing is contracted (-ffp-contract=off), so all give the same bits.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define REPRISE_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define REPRISE_VECTOR_CLONES  // the resolvers run before a sanitizer's runtime is up
-#endif
-
-// A row is read eight at a time, as vectors that every instruction set has (GCC splits them where it must).
-using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
-using Ints = std::int32_t __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
-using Doubles = double __attribute__((vector_size(kLanes * sizeof(double))));
-
-[[gnu::always_inline]] inline void Load(const float* from, Floats* to) {
-  __builtin_memcpy(to, from, sizeof(Floats));
-}
 
 // Replaces x <= 0 by exp(x): 2^n times a degree-6 polynomial of the rest (Cephes' coefficients); 0 below -87
 // and for NaN.

@@ -66,7 +66,9 @@ class Weight {
   virtual ~Weight() = default;
   int rows() const { return rows_; }
   int columns() const { return columns_; }
-  virtual std::size_t bytes() const = 0;      // memory held
+  virtual std::size_t bytes() const = 0;  // memory held
+  // The packed form itself; empty where host code cannot read it.
+  virtual std::span<const std::byte> host_bytes() const { return {}; }
   virtual std::string_view form() const = 0;  // packed form, for reports: "q4", "q8", "bf16", ...
 
  protected:

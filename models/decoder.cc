@@ -83,6 +83,12 @@ Status Decoder::Reserve(int max_tokens, int max_logit_rows) {
   return layers_.Reserve(max_tokens);
 }
 
+std::vector<const Weight*> Decoder::step_weights() const {
+  std::vector<const Weight*> weights = layers_.weights();
+  weights.push_back(vocabulary_.head.get());
+  return weights;
+}
+
 void Decoder::Embed(const BatchView& batch, MatrixView residual) {
   backend_.Embed(batch, *vocabulary_.embedding, residual);
   if (positions_ == nullptr) return;

@@ -51,6 +51,8 @@ class Decoder {
   const float* final_norm() const { return final_norm_; }  // [hidden_size], device; nullptr in sliced models
   // Of what this decoder owns: borrowed matrices do not count.
   std::size_t weight_bytes() const { return weight_bytes_; }
+  // Those a step reads whole, in its order, the head last. An embedding that is no head is not among them.
+  std::vector<const Weight*> step_weights() const;
   std::int64_t num_parameters() const { return num_parameters_; }
   // Shape of one layer of the cache, but for the number of blocks and the type.
   KvGeometry kv_geometry() const { return layers_.kv_geometry(); }

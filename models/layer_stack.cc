@@ -19,6 +19,17 @@ KvGeometry LayerStack::kv_geometry() const {
   return geometry;
 }
 
+std::vector<const Weight*> LayerStack::weights() const {
+  std::vector<const Weight*> weights;
+  for (const Layer& layer : layers_) {
+    for (const auto* weight : {&layer.qkv, &layer.attention_output, &layer.attention_shortcut, &layer.gate_up,
+                               &layer.down, &layer.mlp_shortcut}) {
+      if (*weight != nullptr) weights.push_back(weight->get());
+    }
+  }
+  return weights;
+}
+
 Status LayerStack::Reserve(int max_tokens) {
   const auto tokens = static_cast<std::size_t>(max_tokens);
   const std::size_t query_width = static_cast<std::size_t>(config_.num_heads) * config_.head_dim;

@@ -26,6 +26,8 @@ class LayerStack {
   void Forward(const BatchView& batch, std::span<const KvLayer> kv, MatrixView residual);
 
   int num_layers() const { return static_cast<int>(layers_.size()); }
+  // The matrices of all layers, in the order in which a step reads them.
+  std::vector<const Weight*> weights() const;
   // Shape of one layer of the cache, but for the number of blocks and the type.
   KvGeometry kv_geometry() const;
 

@@ -1,171 +1,135 @@
 #!/usr/bin/env python3
-"""Speed of reprise beside llama.cpp: the same GGUF file, the same threads, the runs interleaved on one machine.
+"""Speed of reprise beside llama.cpp: the same GGUF files, the same threads, the runs interleaved on one machine.
 
-    benches/against_llama_cpp/compare.py --model F.gguf ... [--reprise build/release/reprise] [--threads 2]
-        [--pairs 5] [--llama-cpp-bin DIR] [--json rows.jsonl] [--markdown page.md]
+    benches/against_llama_cpp/compare.py --model F.gguf [--only q4_0,bf16] [--pairs 5] [--minutes 15] [--nice -20]
+    benches/against_llama_cpp/compare.py --page-only
 
-Without --llama-cpp-bin (or $LLAMA_CPP_BIN) llama.cpp is fetched and built below $XDG_CACHE_HOME/reprise. A pair is
-one run of each engine, one after the other; a pair that other processes disturbed is measured again. Exit code 1 when
-a median ratio is below its bar.
+What is compared is the table in workloads.py. A pair is one run of each engine, one after the other; one that other
+processes disturbed is measured again. Rows go to cpu.jsonl in --results, and a run measures what they lack for this
+machine, so that one that was cut goes on; cpu.md and cpu.svg there are made of all rows, a section a machine. Without
+--llama-cpp-bin (or $LLAMA_CPP_BIN) llama.cpp is fetched and built below $XDG_CACHE_HOME/reprise. Exit code 1 when a
+figure of this machine is below its bar.
 """
 
 import argparse
-import json
-import os
 import pathlib
-import shlex
-import statistics
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import llama_cpp  # noqa: E402
 import machine  # noqa: E402
-from engines import WORKLOADS, LlamaCpp, Reprise  # noqa: E402
+import page  # noqa: E402
+from engines import LlamaCpp, Reprise  # noqa: E402
+from rows import Rows, declare_flags, machine_key  # noqa: E402
+from workloads import SUBJECTS  # noqa: E402
 
 ATTEMPTS = 4  # at one pair
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, nargs="+", type=pathlib.Path, help="GGUF files, for both")
-    parser.add_argument("--reprise", default=machine.ROOT / "build/release/reprise", type=pathlib.Path)
-    parser.add_argument("--llama-cpp-bin", default=os.environ.get("LLAMA_CPP_BIN"), type=pathlib.Path,
-                        help="folder of a llama.cpp that is built already; default: fetch and build it")
-    parser.add_argument("--pip", default=f"{sys.executable} -m pip", help="command that runs pip")
-    parser.add_argument("--jobs", default=os.cpu_count(), type=int, help="parallel compilations of llama.cpp")
+    parser.add_argument("--model", type=pathlib.Path, help="GGUF file of 4 bits that others are made of")
+    parser.add_argument("--build", default=machine.ROOT / "build/release", type=pathlib.Path, help="folder with reprise")
+    llama_cpp.declare_flags(parser)
+    parser.add_argument("--only", default=",".join(subject.name for subject in SUBJECTS),
+                        help="which of these to measure (default: %(default)s)")
     parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--pairs", default=5, type=int)
-    parser.add_argument("--workloads", default=",".join(w.name for w in WORKLOADS))
+    parser.add_argument("--pairs", default=5, type=int, help="of each workload; large models get three at most")
     parser.add_argument("--nice", default=0, type=int, help="priority of all that is measured, e.g. -20 (needs root)")
     parser.add_argument("--max-others", type=float,
                         help="share of the cores that other processes may use during a run (default 0.1; with --nice "
                              "1, as they only get what the engines leave)")
-    parser.add_argument("--json", type=pathlib.Path, help="write one row a run to this file")
-    parser.add_argument("--markdown", type=pathlib.Path, help="write the result as a page")
+    declare_flags(parser)
     options = parser.parse_args()
     if options.max_others is None:
         options.max_others = 1.0 if options.nice else 0.1
+    if not options.page_only and not options.model:
+        parser.error("--model is missing")
+    if unknown := set(options.only.split(",")) - {subject.name for subject in SUBJECTS}:
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
     return options
 
 
-def measure_once(engine, workload, model, options, fields):
-    with machine.Disturbance() as others:
-        speed, row = engine.measure(workload)
-    row = {"engine": engine.name, "workload": workload.name, "tokens_per_s": round(speed, 1),
-           "others": round(others.share, 3), "threads": options.threads, "model": model.name,
-           "details": row, **fields}
-    if options.json:
-        with options.json.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-    return row
+class Comparison:
+    """Adds to the rows what they lack for this machine."""
+
+    def __init__(self, options, rows):
+        self._options, self._rows = options, rows
+        self._end = time.monotonic() + 60 * options.minutes
+        self.here = machine_key(options.threads)
+        self._fields = {**machine.description(), **self.here}
+
+    def measure(self, subjects):
+        programs = llama_cpp.programs(self._options)
+        files = {subject: subject.file.path(self._options.model, programs) for subject in subjects}
+        for subject, file in files.items():
+            ours = Reprise(self._options.build / "reprise", file, self._options.threads, subject.isa)
+            theirs = LlamaCpp(programs, file, self._options.threads)
+            for case in subject.cases:
+                self._measure_case(subject, case.workload, theirs, ours)
+            if subject.step_rows:
+                self._measure_steps(subject, ours)
+
+    def _lacks(self, count, key):
+        return len(self._rows.select(**self.here, **key)) < count and time.monotonic() < self._end
+
+    def _measure_case(self, subject, workload, theirs, ours):
+        key = {"subject": subject.name, "workload": workload.name}
+        if self._lacks(1, {"kind": "settings", **key}):
+            self._add({"kind": "settings", **key, "tried": theirs.try_settings(workload)})
+        while self._lacks(self._pairs(subject), {"kind": "pair", **key}):
+            tried = self._rows.select(**self.here, kind="settings", **key)[-1]["tried"]
+            flags = max(tried, key=tried.get)
+            self._add({"kind": "pair", **key, "settings": flags, "file": theirs.file,
+                       **self._quietest(lambda: measure_pair(workload, theirs, ours, flags.split()))})
+
+    def _measure_steps(self, subject, ours):
+        key = {"kind": "steps", "subject": subject.name}
+        while self._lacks(self._pairs(subject), key):
+            self._add({**key, **self._quietest(lambda: {"ms": ours.measure_steps()})})
+
+    def _pairs(self, subject):
+        return min(self._options.pairs, subject.most_pairs)
+
+    def _quietest(self, measure):
+        """The result and `others`, their share of the cores: of the first attempt below the limit, or of the best."""
+        attempts = []
+        for _ in range(ATTEMPTS):
+            machine.wait_until_quiet(self._options.max_others, timeout_s=20)
+            with machine.Disturbance() as others:
+                result = measure()
+            attempts.append({**result, "others": round(others.share, 3)})
+            if others.share <= self._options.max_others:
+                break
+        return min(attempts, key=lambda attempt: attempt["others"])
+
+    def _add(self, row):
+        row = {**row, **self._fields}
+        self._rows.add(row)
+        shown = {name: row[name] for name in ("theirs", "ours", "ms", "tried", "others") if name in row}
+        print(row["subject"], row.get("workload", "steps"), shown, flush=True)
 
 
-def measure_pair(engines, workload, model, options, fields):
-    """One row of each engine. After too many disturbed attempts, the quietest one."""
-    quietest = None
-    for _ in range(ATTEMPTS):
-        machine.wait_until_quiet(options.max_others, timeout_s=20)
-        pair = [measure_once(engine, workload, model, options, fields) for engine in engines]
-        if quietest is None or disturbance([pair]) < disturbance([quietest]):
-            quietest = pair
-        if disturbance([quietest]) <= options.max_others:
-            break
-    return quietest
-
-
-def disturbance(pairs):
-    return max(row["others"] for pair in pairs for row in pair)
-
-
-def summarise(workload, pairs):
-    theirs, ours = ([row["tokens_per_s"] for row in side] for side in zip(*pairs))
-    ratios = [our / their for their, our in zip(theirs, ours)]
-    details = [row["details"] for _, row in pairs]
-    return {"workload": workload, "theirs": statistics.median(theirs), "ours": statistics.median(ours),
-            "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios),
-            "weights_gb_per_s": statistics.median(d["weights_gb_per_s"] for d in details),
-            "bandwidth_gb_per_s": statistics.median(d["bandwidth_gb_per_s"] for d in details),
-            "backend": details[0]["backend"], "others": disturbance(pairs)}
-
-
-def table(summaries):
-    lines = ["| workload | llama.cpp, tokens/s | reprise, tokens/s | ratio (lowest … highest) | bar | "
-             "reprise reads weights, GB/s | plain reading, GB/s | others' CPU, at most |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|"]
-    for s in summaries:
-        decodes = s["workload"].generate > 0
-        lines.append(
-            f"| {s['workload'].title} | {s['theirs']:.0f} | {s['ours']:.0f} "
-            f"| **{s['ratio']:.2f}** ({s['lowest']:.2f} … {s['highest']:.2f}) | {s['workload'].bar} "
-            f"| {format(s['weights_gb_per_s'], '.1f') if decodes else '—'} | {s['bandwidth_gb_per_s']:.1f} "
-            f"| {100 * s['others']:.0f} % |")
-    return "\n".join(lines)
-
-
-def measure_model(folder, model, options, fields):
-    """Summaries of all workloads, and the peer with the settings it was given."""
-    peer = LlamaCpp(folder, model, options.threads)
-    engines = [peer, Reprise(options.reprise, model, options.threads)]
-    summaries = []
-    for workload in (w for w in WORKLOADS if w.name in options.workloads.split(",")):
-        print(f"{model.name}, {workload.title}: llama.cpp's settings, tokens/s: {peer.choose_settings(workload)}",
-              flush=True)
-        pairs = []
-        for _ in range(options.pairs):
-            pairs.append(measure_pair(engines, workload, model, options, fields))
-            print("  " + ", ".join(f"{row['engine']} {row['tokens_per_s']:.0f} (others {row['others']:.0%})"
-                                   for row in pairs[-1]), flush=True)
-        summaries.append(summarise(workload, pairs))
-    print(table(summaries))
-    return summaries, peer
-
-
-def section(model, summaries, peer):
-    settings = ", ".join(f"{name} `{' '.join(flags)}`" for name, flags in peer.settings.items())
-    return f"""## {model.name}
-
-Our kernels: `{summaries[0]['backend']}`. llama.cpp's best settings of those tried: {settings}.
-
-{table(summaries)}
-"""
-
-
-def page(results, options, fields):
-    sections = "\n".join(section(model, *result) for model, result in results.items())
-    return f"""# Speed on a CPU, beside llama.cpp
-
-Made by `benches/against_llama_cpp/compare.py {shlex.join(sys.argv[1:])}`; do not edit.
-
-Machine: {machine.sentence(fields)}. {options.threads} threads for both. llama.cpp is the copy in
-{llama_cpp.PACKAGE} {llama_cpp.VERSION}, built for this machine (`GGML_NATIVE`).
-
-{sections}
-Medians over {options.pairs} pairs, the two engines in turn; a ratio is taken within a pair. In each run an engine warms up, repeats
-the workload and keeps its best. *Plain reading* is what the threads get from memory by reading alone, measured between
-our runs: the roofline of decoding. *Others' CPU* is the share of the cores that other processes had while an engine's
-process lived, loading included. Our decode rate is by the wall clock over whole steps, sampling included; llama.cpp's
-tools sample nothing. The speeds are those of this machine in this hour; only the ratios are meant to be compared.
-"""
+def measure_pair(workload, theirs, ours, flags):
+    their_speed = theirs.measure(workload, flags)
+    our_speed, row = ours.measure(workload)
+    return {"theirs": round(their_speed, 1), "ours": round(our_speed, 1), "backend": row["backend"],
+            "weights_gb_per_s": row["weights_gb_per_s"], "bandwidth_gb_per_s": row["bandwidth_gb_per_s"]}
 
 
 def main():
     options = parse_arguments()
     machine.at_priority(options.nice)
-    folder = options.llama_cpp_bin
-    if folder is None:
-        cache = llama_cpp.cache_folder()
-        folder = llama_cpp.build(llama_cpp.fetch(cache, options.pip.split()), cache / "build", options.jobs)
-    fields = machine.description()
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text("")
-    results = {model: measure_model(folder, model, options, fields) for model in options.model}
-    if options.markdown:
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(page(results, options, fields))
-    reached = [s["ratio"] >= s["workload"].bar for summaries, _ in results.values() for s in summaries]
-    return 0 if all(reached) else 1
+    rows = Rows(options.results / "cpu.jsonl")
+    comparison = Comparison(options, rows)
+    if options.fresh:
+        rows.drop(**comparison.here)
+    if not options.page_only:
+        comparison.measure([subject for subject in SUBJECTS if subject.name in options.only.split(",")])
+    page.write(rows, options.results)
+    return 0 if page.meets_bars(rows, comparison.here) else 1
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ BENCHES = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(BENCHES)]
 
 import machine  # noqa: E402
+from chart import Chart  # noqa: E402
 
 AUTO_BAR = 0.98     # of the best fixed method, or 1 within the interval
 PLAIN_BAR = 1.3     # auto over plain at one stream, all categories mixed
@@ -112,7 +113,7 @@ def measure(options, setting):
         methods.append("unverified:1")
     profile, rows = run_binary(options, setting, methods, 1, options.pairs)
     result = {"setting": setting, "best": best, "choice": choice, "rows": rows, "profile": profile,
-              "against_best": ratio(rows, "auto", best), "against_plain": ratio(rows, "auto", "plain")}
+              "commit": machine.description()["commit"], "against_best": ratio(rows, "auto", best), "against_plain": ratio(rows, "auto", "plain")}
     if "unverified:1" in methods:
         result["unverified"] = ratio(rows, "unverified:1", "plain")
     category, streams, temperature = setting
@@ -145,7 +146,7 @@ def holds(result):
 
 def comparison_table(results):
     lines = ["| prompts | streams | T | best fixed method | auto / best | auto / plain | auto: tokens a pass | "
-             "plain, tokens/s | auto, tokens/s |", "|---|---:|---|---|---|---|---:|---:|---:|"]
+             "plain, tokens/s | auto, tokens/s | commit |", "|---|---:|---|---|---|---|---:|---:|---:|---|"]
     for result in results:
         category, streams, temperature = result["setting"]
         rows = result["rows"]
@@ -153,7 +154,7 @@ def comparison_table(results):
         lines.append(f"| {category} | {streams} | {temperature.replace('s', ', seeded')} | {result['best']} | "
                      f"{interval(result['against_best'])}{'' if holds(result) else ' **below the bar**'} | "
                      f"{interval(result['against_plain'])} | {per_pass:.2f} | "
-                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} |")
+                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} | {result['commit']} |")
     return lines
 
 
@@ -175,34 +176,11 @@ def method_table(results):
 def plot(results, path):
     """auto and the best fixed method over plain, by streams: mixed prompts, first temperature."""
     chosen = [r for r in results if r["setting"][0] == "all" and r["setting"][2] == results[0]["setting"][2]]
-    width, height, left, bottom = 640, 320, 60, 40
-    top_value = max(max(r["against_plain"][0] for r in chosen), 1.0) * 1.15
-
-    def point(index, value):
-        x = left + (width - left - 20) * (index + 0.5) / len(chosen)
-        return x, height - bottom - (height - bottom - 20) * value / top_value
-
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-             'font-family="sans-serif" font-size="12">', f'<rect width="{width}" height="{height}" fill="white"/>']
-    for tick in range(int(top_value * 2) + 1):
-        _, y = point(0, tick / 2)
-        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
-                     f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick / 2:g}</text>')
-    series = {"auto": ("#0b6", [r["against_plain"][0] for r in chosen]),
-              "best fixed method": ("#c60", [r["against_plain"][0] / r["against_best"][0] for r in chosen])}
-    for number, (name, (colour, values)) in enumerate(series.items()):
-        points = [point(i, value) for i, value in enumerate(values)]
-        path_text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path_text}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in points]
-        parts.append(f'<text x="{width - 160}" y="{30 + 18 * number}" fill="{colour}">{name}</text>')
-    for i, result in enumerate(chosen):
-        x, _ = point(i, 0)
-        parts.append(f'<text x="{x:.1f}" y="{height - 20}" text-anchor="middle">{result["setting"][1]}</text>')
-    parts.append(f'<text x="{(width + left) / 2}" y="{height - 4}" text-anchor="middle">streams</text>')
-    parts.append(f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">'
-                 'tokens/s over plain</text></svg>')
-    path.write_text("\n".join(parts) + "\n")
+    auto = [r["against_plain"][0] for r in chosen]
+    chart = Chart([str(r["setting"][1]) for r in chosen], max(*auto, 1.0) * 1.15, "streams", "tokens/s over plain")
+    chart.line("auto", "#0b6", auto)
+    chart.line("best fixed method", "#c60", [r["against_plain"][0] / r["against_best"][0] for r in chosen])
+    chart.save(path)
 
 
 def profile_lines(profile):
@@ -240,7 +218,7 @@ def write_page(options, results, overhead, description, missing):
         names = ", ".join(f"{category} at {streams}, T {temperature}" for category, streams, temperature in missing)
         verdicts.append(f"- Not measured (prompts at streams): {names}.")
     page = ["# Decoding methods, measured", "", f"Made by `./dev bench decoding`: `{command}`.",
-            f"{machine.sentence(description)}; {options.threads} threads.", "",
+            f"{machine.sentence(description)} (or the commit beside the figure); {options.threads} threads.", "",
             __doc__.split("\n\n", 2)[2].strip(), "", *verdicts, "", f"![auto over plain by streams]({figure.name})", "",
             "## What the machine makes of it", "", *profile_lines(results[0]["profile"]), "",
             "## auto against the best fixed method", "", *comparison_table(results), "",
@@ -259,8 +237,9 @@ def settings(options):
         categories[category] = categories.get(category, 0) + 1
     for category, count in categories.items():
         for streams in filter(None, options.category_streams.split(",")):
-            if count >= 40:
-                yield category, int(streams), options.temperatures.split(",")[0]
+            for temperature in options.temperatures.split(","):
+                if count >= 40 and not temperature.endswith("s"):
+                    yield category, int(streams), temperature
 
 
 class State:

@@ -21,7 +21,8 @@ import machine
 from daemon import Daemon
 
 SPARSITY = 0.25
-TRAIN_PROMPTS, HELD_OUT_PROMPTS = 3000, 60
+TRAIN_PROMPTS, HELD_OUT_PROMPTS = 6000, 60
+TRAIN_TEMPERATURES = (0, 0.8, 1)  # as the dense model's module learnt from
 ANSWER_TOKENS = 128
 CALIBRATION = ("--samples", 128, "--seq-len", 512)
 MODULE_FLAGS = ("--draft-vocab 2048 --batch-tokens 4096 --threads 1 --lr 5e-3 --unroll 2 --eval-steps 1000000 "
@@ -33,8 +34,8 @@ def parse_arguments():
     parser.add_argument("--tales", type=pathlib.Path, help="the text that the embedded model learnt; to train")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
-    parser.add_argument("--text-tokens", default=250_000, type=int, help="answers that the module learns from")
-    parser.add_argument("--tokens", default=500_000, type=int, help="that it is trained on")
+    parser.add_argument("--text-tokens", default=570_000, type=int, help="answers that the module learns from")
+    parser.add_argument("--tokens", default=530_000, type=int, help="that it is trained on")
     parser.add_argument("--threads", default=2, type=int)
     parser.add_argument("--draft-tokens", default=2, type=int, help="of the module's chain")
     parser.add_argument("--rounds", default=9, type=int)
@@ -70,8 +71,8 @@ def train(options, shop):
     if not shop.target.exists():
         run(options.build / "reprise", "slice", "--model", EMBEDDED, "--out", shop.target, "--sparsity", SPARSITY,
             "--dtype", "bf16", "--calibration", calibration, *CALIBRATION, "--threads", 1)
-    shop.write_states([("train", 1), ("held-out", 0)], ANSWER_TOKENS, {"train": options.text_tokens})
-    shop.trained("recycle", "module", "module", "--base", shop.target, "--hidden", shop.states("train", 1),
+    shop.write_states([("train", TRAIN_TEMPERATURES), ("held-out", 0)], ANSWER_TOKENS, {"train": options.text_tokens})
+    shop.trained("recycle", "module", "module", "--base", shop.target, "--hidden", shop.states("train", TRAIN_TEMPERATURES),
                  "--validation", shop.states("held-out", 0), *MODULE_FLAGS, "--tokens", options.tokens)
 
 

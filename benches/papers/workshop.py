@@ -20,6 +20,11 @@ def run(*command):
     subprocess.run(list(map(str, command)), check=True, cwd=ROOT / "train")
 
 
+def tag(temperature):
+    """Of one temperature, or of several that take turns."""
+    return "-".join(map(str, temperature)) if isinstance(temperature, tuple) else str(temperature)
+
+
 def train_command(name, *flags):
     run(sys.executable, "-m", f"reprise_train.{name}", *flags)
 
@@ -35,13 +40,14 @@ class Workshop:
         return self.folder / f"prompts-{name}.jsonl"
 
     def answers(self, name, temperature):
-        return self.folder / f"answers-{name}-{temperature}.jsonl"
+        return self.folder / f"answers-{name}-{tag(temperature)}.jsonl"
 
     def states(self, name, temperature):
-        return self.folder / f"states-{name}-{temperature}"
+        return self.folder / f"states-{name}-{tag(temperature)}"
 
     def write_states(self, sets, max_tokens, limits):
-        """The target's answers to prompts(name) at a temperature, and its hidden states, for each of `sets`.
+        """The target's answers to prompts(name) at a temperature (a tuple: prompts take turns), and its hidden states,
+        for each of `sets`.
 
         `limits` has the number of answer tokens after which a set is large enough; others are answered in full.
         """
@@ -54,7 +60,7 @@ class Workshop:
                 limit = ("--total-tokens", limits[name]) if name in limits else ()
                 train_command("generate", "--url", f"http://{daemon.host}:{daemon.port}", "--prompts",
                               self.prompts(name), "--out", self.answers(name, temperature), "--temperatures",
-                              temperature, "--max-tokens", max_tokens, *limit)
+                              *tag(temperature).split("-"), "--max-tokens", max_tokens, *limit)
         for name, temperature in missing:
             run(self.build / "reprise", "extract", "--model", self.target, "--tokens",
                 self.answers(name, temperature), "--out", self.states(name, temperature))

@@ -7,11 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstring>
-#include <random>
 #include <string_view>
 #include <utility>
 
@@ -21,9 +21,6 @@ namespace reprise::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::array kWords = {"time", "river",  "small", "garden", "never",  "letter", "under", "music",
-                               "old",  "window", "green", "story",  "winter", "road",   "night", "house"};
 
 Status SystemError(const std::string& what) {
   return Unavailable(what + ": " + std::strerror(errno));
@@ -35,9 +32,12 @@ double Seconds(Clock::time_point from, Clock::time_point to) {
 
 class Socket {
  public:
-  explicit Socket(int fd) : fd_(fd) {}
+  explicit Socket(int fd = -1) : fd_(fd) {}
   Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&&) = delete;
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~Socket() {
     if (fd_ >= 0) close(fd_);
   }
@@ -64,51 +64,38 @@ Result<Socket> Connect(const LoadOptions& options) {
   return socket;
 }
 
-std::string MakeRequest(const LoadOptions& options, std::mt19937_64& random) {
-  std::string prompt;
-  for (int i = 0; i < options.prompt_words; ++i) {
-    if (i > 0) prompt += ' ';
-    prompt += kWords[random() % kWords.size()];
-  }
-  const std::string body =
-      (options.chat ? R"({"messages":[{"role":"user","content":")" + prompt + R"("}])"
-                    : R"({"prompt":")" + prompt + '"') +
-      R"(,"max_tokens":)" + std::to_string(options.max_tokens) +
-      R"(,"temperature":0,"ignore_eos":true,"stream":true,"stream_options":{"include_usage":true}})";
-  return std::string("POST ") + (options.chat ? "/v1/chat/completions" : "/v1/completions") +
-         " HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-// One connection and the requests it still has to send.
+// One connection, and the request that is on it.
 class Stream {
  public:
-  Stream(Socket socket, int num_requests) : socket_(std::move(socket)), requests_left_(num_requests) {}
-
-  bool finished() const { return finished_; }
+  bool busy() const { return busy_; }
   int fd() const { return socket_.fd(); }
 
-  Status SendNext(const LoadOptions& options, std::mt19937_64& random) {
-    if (requests_left_ == 0) {
-      finished_ = true;
-      return OkStatus();
+  // `since`: what the client waits from.
+  Status Send(const LoadOptions& options, const LoadRequest& request, Clock::time_point since) {
+    if (fd() < 0 || options.reconnect) {
+      ASSIGN_OR_RETURN(socket_, Connect(options));
+      reader_ = SseReader();
     }
-    --requests_left_;
-    const std::string request = MakeRequest(options, random);
+    busy_ = true;
     has_text_ = false;
-    last_ = Clock::now();
-    // Far smaller than a socket's buffer: it goes out whole.
-    if (send(fd(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
-      return SystemError("cannot send a request");
+    last_ = since;
+    const std::string message =
+        "POST " + options.path + " HTTP/1.1\r\nHost: bench\r\n" +
+        "Content-Type: application/json\r\nContent-Length: " + std::to_string(request.body.size()) +
+        "\r\n\r\n" + request.body;
+    for (std::string_view left = message; !left.empty();) {
+      const ssize_t sent = send(fd(), left.data(), left.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return SystemError("cannot send a request");
+      left.remove_prefix(static_cast<std::size_t>(sent));
     }
     return OkStatus();
   }
 
-  // Reads what has come. True when a reply has ended.
-  Result<bool> Receive(LoadResult* result) {
+  // Reads what has come.
+  Status Receive(LoadResult* result) {
     char bytes[16384];
     const ssize_t size = recv(fd(), bytes, sizeof(bytes), 0);
-    if (size <= 0) return SystemError("the daemon closed a connection");
+    if (size <= 0) return SystemError("the server closed a connection");
     const SseReader::Progress progress = reader_.Feed({bytes, static_cast<std::size_t>(size)});
     if (progress.num_texts > 0) {
       const Clock::time_point now = Clock::now();
@@ -118,54 +105,90 @@ class Stream {
       has_text_ = true;
       last_ = now;
     }
-    if (!progress.done) return false;
+    if (!progress.done) return OkStatus();
     if (reader_.status() != 200) {
-      return Internal("the daemon answered " + std::to_string(reader_.status()) + ": " +
+      return Internal("the server answered " + std::to_string(reader_.status()) + ": " +
                       reader_.plain_body());
     }
     result->prompt_tokens += reader_.prompt_tokens();
     result->completion_tokens += reader_.completion_tokens();
-    return true;
+    busy_ = false;
+    return OkStatus();
   }
 
  private:
   Socket socket_;
   SseReader reader_;
-  int requests_left_;
-  bool finished_ = false;
+  bool busy_ = false;
   bool has_text_ = false;
-  Clock::time_point last_{};  // request sent, or last event with text
+  Clock::time_point last_{};  // request sent or arrived, or last event with text
+};
+
+class Load {
+ public:
+  Load(const LoadOptions& options, std::span<const LoadRequest> requests)
+      : options_(options), left_(requests), streams_(static_cast<std::size_t>(options.concurrency)) {}
+
+  Result<LoadResult> Run() {
+    start_ = Clock::now();
+    for (;;) {
+      RETURN_IF_ERROR(SendWaiting());
+      const bool busy =
+          std::any_of(streams_.begin(), streams_.end(), [](const Stream& s) { return s.busy(); });
+      if (!busy && left_.empty()) break;
+      RETURN_IF_ERROR(ReceiveSome());
+    }
+    result_.seconds = Seconds(start_, Clock::now());
+    return std::move(result_);
+  }
+
+ private:
+  Clock::time_point Arrival(const LoadRequest& request) const {
+    return start_ + std::chrono::duration_cast<Clock::duration>(
+                        std::chrono::duration<double>(request.arrival_seconds));
+  }
+
+  // On the connections that are free.
+  Status SendWaiting() {
+    for (Stream& stream : streams_) {
+      if (stream.busy()) continue;
+      const Clock::time_point now = Clock::now();
+      if (left_.empty() || (options_.paced && Arrival(left_.front()) > now)) break;
+      RETURN_IF_ERROR(stream.Send(options_, left_.front(), options_.paced ? Arrival(left_.front()) : now));
+      left_ = left_.subspan(1);
+    }
+    return OkStatus();
+  }
+
+  // Waits for news, but not beyond the next arrival.
+  Status ReceiveSome() {
+    std::vector<pollfd> polled;
+    for (const Stream& stream : streams_) polled.push_back({stream.busy() ? stream.fd() : -1, POLLIN, 0});
+    const bool any_free =
+        std::any_of(streams_.begin(), streams_.end(), [](const Stream& s) { return !s.busy(); });
+    int timeout_ms = -1;
+    if (options_.paced && any_free && !left_.empty()) {
+      const double seconds = Seconds(Clock::now(), Arrival(left_.front()));
+      timeout_ms = static_cast<int>(std::ceil(1e3 * std::max(0.0, seconds)));
+    }
+    if (poll(polled.data(), polled.size(), timeout_ms) < 0) return SystemError("cannot wait for sockets");
+    for (std::size_t i = 0; i < streams_.size(); ++i) {
+      if (polled[i].revents != 0) RETURN_IF_ERROR(streams_[i].Receive(&result_));
+    }
+    return OkStatus();
+  }
+
+  const LoadOptions& options_;
+  std::span<const LoadRequest> left_;  // not sent yet
+  std::vector<Stream> streams_;
+  Clock::time_point start_;
+  LoadResult result_;
 };
 
 }  // namespace
 
-Result<LoadResult> RunLoad(const LoadOptions& options) {
-  std::mt19937_64 random(options.seed);
-  std::vector<Stream> streams;
-  for (int i = 0; i < options.concurrency; ++i) {
-    ASSIGN_OR_RETURN(Socket socket, Connect(options));
-    streams.emplace_back(std::move(socket), options.requests_per_stream);
-  }
-  LoadResult result;
-  const Clock::time_point start = Clock::now();
-  for (Stream& stream : streams) RETURN_IF_ERROR(stream.SendNext(options, random));
-  std::vector<pollfd> polled(streams.size());
-  for (;;) {
-    bool any = false;
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-      polled[i] = {streams[i].finished() ? -1 : streams[i].fd(), POLLIN, 0};
-      any |= !streams[i].finished();
-    }
-    if (!any) break;
-    if (poll(polled.data(), polled.size(), -1) < 0) return SystemError("cannot wait for sockets");
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-      if (polled[i].revents == 0) continue;
-      ASSIGN_OR_RETURN(const bool ended, streams[i].Receive(&result));
-      if (ended) RETURN_IF_ERROR(streams[i].SendNext(options, random));
-    }
-  }
-  result.seconds = Seconds(start, Clock::now());
-  return result;
+Result<LoadResult> RunLoad(const LoadOptions& options, std::span<const LoadRequest> requests) {
+  return Load(options, requests).Run();
 }
 
 }  // namespace reprise::bench

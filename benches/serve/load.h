@@ -1,8 +1,8 @@
-// Drives a daemon with streaming requests over kept-alive connections, each of which sends its next request
-// when the last one has ended.
+// Drives a server of OpenAI's API with streaming requests and takes the times a client sees.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,26 +10,32 @@
 
 namespace reprise::bench {
 
+struct LoadRequest {
+  double arrival_seconds = 0;  // from the start of the run; only of a paced one
+  std::string body;            // JSON, with "stream":true
+};
+
 struct LoadOptions {
   std::string host = "127.0.0.1";
   int port = 8000;
-  bool chat = false;  // chat completions instead of completions
-  int concurrency = 8;
-  int requests_per_stream = 4;
-  int prompt_words = 64;
-  int max_tokens = 64;
-  std::uint64_t seed = 1;  // of the prompts' words: no two prompts begin alike
+  std::string path = "/v1/completions";
+  int concurrency = 8;  // connections, each with one request at a time
+  // Requests are sent at their arrival, or when a connection is free after it, and wait from their arrival
+  // on. Otherwise a connection sends the next one as soon as its last has ended.
+  bool paced = false;
+  // A new connection for every request, as servers close those that were idle. Otherwise all are kept alive.
+  bool reconnect = false;
 };
 
 struct LoadResult {
   double seconds = 0;  // from the first request to the last byte
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
-  std::vector<double> first_text_seconds;  // per request: sent to first text
+  std::vector<double> first_text_seconds;  // per request: sent, or arrived, to first text
   std::vector<double> gap_seconds;         // from one event with text to the next of the same stream
 };
 
-// UNAVAILABLE when the daemon cannot be reached or goes away; INTERNAL with its words when it refuses.
-Result<LoadResult> RunLoad(const LoadOptions& options);
+// UNAVAILABLE when the server cannot be reached or goes away; INTERNAL with its words when it refuses.
+Result<LoadResult> RunLoad(const LoadOptions& options, std::span<const LoadRequest> requests);
 
 }  // namespace reprise::bench

@@ -2,10 +2,13 @@
 //
 //   bench_serve --port N [--host H] [--pid PID] [--endpoint completions|chat] [--concurrency N] [--requests
 //   N]
-//               [--prompt-words N] [--max-tokens N]
+//               [--prompt-words N] [--max-tokens N] [--file F [--warm-up N] [--paced 1]]
 //
-// One run of the same size goes first and is not counted. Prints one JSON row. With --pid, of a daemon on
-// this machine, the row tells the CPU time of its threads, by name, and its resident memory.
+// Requests are random words, --requests a stream on kept-alive connections, or those of --file (see
+// load_requests.h), a connection each; --paced: at their arrivals, on at most --concurrency connections.
+// What goes first is not counted: a run of the same size, or the first --warm-up requests of the file.
+// Prints one JSON row. With --pid, of a server on this machine, the row tells the CPU time of its threads,
+// by name, and its resident memory.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -18,6 +21,7 @@
 
 #include "benches/bench_report.h"
 #include "benches/serve/load.h"
+#include "benches/serve/load_requests.h"
 #include "benches/serve/process_usage.h"
 
 namespace reprise::bench {
@@ -25,6 +29,11 @@ namespace {
 
 struct Options {
   LoadOptions load;
+  RandomWords words;
+  int requests_per_stream = 4;
+  std::string file;
+  int warm_up = 1;
+  int paced = 0;
   std::string endpoint = "completions";
   int pid = 0;
 };
@@ -38,11 +47,13 @@ bool ParseOptions(int argc, char** argv, Options* options) {
   const std::map<std::string, int*> numbers = {{"--port", &options->load.port},
                                                {"--pid", &options->pid},
                                                {"--concurrency", &options->load.concurrency},
-                                               {"--requests", &options->load.requests_per_stream},
-                                               {"--prompt-words", &options->load.prompt_words},
-                                               {"--max-tokens", &options->load.max_tokens}};
-  const std::map<std::string, std::string*> texts = {{"--host", &options->load.host},
-                                                     {"--endpoint", &options->endpoint}};
+                                               {"--requests", &options->requests_per_stream},
+                                               {"--prompt-words", &options->words.prompt_words},
+                                               {"--max-tokens", &options->words.max_tokens},
+                                               {"--warm-up", &options->warm_up},
+                                               {"--paced", &options->paced}};
+  const std::map<std::string, std::string*> texts = {
+      {"--host", &options->load.host}, {"--endpoint", &options->endpoint}, {"--file", &options->file}};
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     const std::string value = i + 1 < argc ? argv[i + 1] : "";
@@ -55,8 +66,11 @@ bool ParseOptions(int argc, char** argv, Options* options) {
       return false;
     }
   }
-  options->load.chat = options->endpoint == "chat";
-  if (options->load.chat || options->endpoint == "completions") return true;
+  options->words.chat = options->endpoint == "chat";
+  options->words.requests = options->load.concurrency * options->requests_per_stream;
+  if (options->words.chat) options->load.path = "/v1/chat/completions";
+  options->load.reconnect = !options->file.empty();
+  if (options->words.chat || options->endpoint == "completions") return true;
   std::fprintf(stderr, "bench_serve: --endpoint is completions or chat\n");
   return false;
 }
@@ -77,14 +91,14 @@ double PercentileMs(std::vector<double> seconds, double share) {
   return 1e3 * seconds[rank];
 }
 
-void PrintLoad(const Options& options, const LoadResult& result, double client_cpu_seconds) {
+void PrintLoad(const Options& options, std::size_t num_requests, const LoadResult& result,
+               double client_cpu_seconds) {
   std::printf(
-      "{\"benchmark\":\"serve\",\"endpoint\":\"%s\",\"concurrency\":%d,\"requests\":%d,"
+      "{\"benchmark\":\"serve\",\"endpoint\":\"%s\",\"concurrency\":%d,\"requests\":%zu,"
       "\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"seconds\":%.3f,\"tokens_per_s\":%.1f,"
       "\"ttft_ms_p50\":%.2f,\"ttft_ms_p99\":%.2f,\"itl_ms_p50\":%.2f,\"itl_ms_p99\":%.2f,"
       "\"client_cpu_s\":%.3f,",
-      options.endpoint.c_str(), options.load.concurrency,
-      options.load.concurrency * options.load.requests_per_stream,
+      options.endpoint.c_str(), options.load.concurrency, num_requests,
       static_cast<long long>(result.prompt_tokens), static_cast<long long>(result.completion_tokens),
       result.seconds, static_cast<double>(result.completion_tokens) / result.seconds,
       PercentileMs(result.first_text_seconds, 0.5), PercentileMs(result.first_text_seconds, 0.99),
@@ -114,18 +128,40 @@ void PrintDaemon(int pid, const std::map<std::string, double>& before,
       static_cast<unsigned long long>(memory.file));
 }
 
+struct Requests {
+  std::vector<LoadRequest> warm_up, measured;
+};
+
+Result<Requests> PlanRequests(const Options& options) {
+  Requests requests;
+  if (options.file.empty()) {
+    RandomWords words = options.words;
+    requests.warm_up = MakeRequests(words);
+    ++words.seed;
+    requests.measured = MakeRequests(words);
+    return requests;
+  }
+  ASSIGN_OR_RETURN(requests.measured, ReadRequests(options.file));
+  const auto first = requests.measured.begin();
+  const auto last = first + std::min<std::ptrdiff_t>(options.warm_up, requests.measured.end() - first);
+  requests.warm_up.assign(first, last);
+  requests.measured.erase(first, last);
+  return requests;
+}
+
 Status Run(const Options& options) {
-  RETURN_IF_ERROR(RunLoad(options.load).status());
+  ASSIGN_OR_RETURN(const Requests requests, PlanRequests(options));
+  RETURN_IF_ERROR(RunLoad(options.load, requests.warm_up).status());
   LoadOptions measured = options.load;
-  ++measured.seed;
+  measured.paced = options.paced > 0;
   std::map<std::string, double> before;
   if (options.pid > 0) before = ThreadSeconds(options.pid);
   const double cpu_before = OwnCpuSeconds();
-  ASSIGN_OR_RETURN(const LoadResult result, RunLoad(measured));
+  ASSIGN_OR_RETURN(const LoadResult result, RunLoad(measured, requests.measured));
   const double cpu = OwnCpuSeconds() - cpu_before;
   std::map<std::string, double> after;
   if (options.pid > 0) after = ThreadSeconds(options.pid);
-  PrintLoad(options, result, cpu);
+  PrintLoad(options, requests.measured.size(), result, cpu);
   if (options.pid > 0) PrintDaemon(options.pid, before, after);
   std::printf("%s}\n", MachineJson().c_str());
   return OkStatus();

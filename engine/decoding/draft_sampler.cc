@@ -4,6 +4,7 @@
 
 #include "base/noise.h"
 #include "engine/decoding/rule.h"
+#include "engine/gumbel_max.h"
 
 namespace reprise {
 

@@ -21,7 +21,10 @@ constexpr double kRoundsSeconds = 0.5;
 // A large model is measured once, at fewer sizes after that long, and no more after twice as long: what
 // larger passes cost is then guessed from smaller ones.
 constexpr double kFirstRoundSeconds = 1.0;
-constexpr int kProfiledContext = 512;
+// Long, since its cost is a difference of two times; repeated while that takes no time.
+constexpr int kProfiledContext = 2048;
+constexpr int kContextRounds = 12;
+constexpr double kContextSeconds = 0.1;
 
 double SecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -146,7 +149,9 @@ double ProfileContext(Backend& backend, Decoder& decoder, const ProfiledModel& m
   if (context <= 0) return 0;
   Tokens tokens(context + 1, model.block_size);
   double least[2] = {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
-  for (int round = 0; round < kRounds; ++round) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int round = 0; round < kRounds || (round < kContextRounds && SecondsSince(start) < kContextSeconds);
+       ++round) {
     for (const int length : {0, context}) {
       double& seconds = least[length > 0];
       seconds = std::min(seconds,

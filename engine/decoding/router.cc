@@ -31,7 +31,7 @@ int CountedRead(int to_read) {
 
 }  // namespace
 
-Router::Router(StepCosts costs) : costs_(std::move(costs)) {}
+Router::Router(StepCosts costs) : costs_(std::move(costs)), context_(costs_.context_seconds) {}
 
 Router::Record& Router::RecordOf(RequestId id) {
   const auto [it, is_new] = records_.try_emplace(id);
@@ -287,6 +287,8 @@ void Router::ObserveDraft(RequestId id, ProposerKind proposer, int confidence, i
 
 void Router::ObserveStep(const StepSize& step, double pass_seconds, int num_sequences, int num_drafts,
                          double sample_seconds) {
+  context_.Observe(pass_seconds, costs_.step.At(step.num_tokens), step.num_context);
+  costs_.context_seconds = context_.seconds();
   costs_.step.Observe(step.num_tokens, pass_seconds - costs_.context_seconds * step.num_context);
   if (costs_.sample_seconds == 0) costs_.sample_seconds = sample_seconds / (num_sequences + num_drafts);
   double& learnt = num_drafts > 0 ? costs_.verify_seconds : costs_.sample_seconds;

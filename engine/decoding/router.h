@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/decoding/acceptance.h"
+#include "engine/decoding/context_cost.h"
 #include "engine/decoding/cost_curve.h"
 #include "engine/decoding/offer.h"
 #include "engine/route.h"
@@ -105,6 +106,7 @@ class Router {
   void EstimateGoodput(std::span<const RoutingRequest> requests, const StepSize& step, int max_drafts);
 
   StepCosts costs_;
+  ContextCost context_;
   std::array<std::array<AcceptancePrior, kNumConfidences>, kNumProposers> priors_;
   std::unordered_map<RequestId, Record> records_;
   std::array<double, kNumMethods> goodput_ = {};  // by DecodingMethod

@@ -32,6 +32,7 @@ class CpuWeight final : public Weight {
                                               ThreadPool* threads);
 
   std::size_t bytes() const override { return memory_.bytes; }
+  std::span<const std::byte> host_bytes() const override { return {memory_.data, memory_.bytes}; }
   std::string_view form() const override { return form_; }
 
   const std::vector<Part>& parts() const { return parts_; }

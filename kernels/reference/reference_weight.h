@@ -16,6 +16,7 @@ class ReferenceWeight final : public Weight {
   static Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources);
 
   std::size_t bytes() const override { return buffer_.size(); }
+  std::span<const std::byte> host_bytes() const override { return {buffer_.data(), buffer_.size()}; }
   std::string_view form() const override { return form_; }
 
   // Expands row `row` to columns() floats.

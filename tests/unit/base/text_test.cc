@@ -12,6 +12,8 @@ TEST_CASE("NearestName finds typos and nothing far away", "[base]") {
   CHECK(NearestName("topp", names) == "top_p");
   CHECK(NearestName("max_token", names) == "max_tokens");
   CHECK(NearestName("zzzzzzzz", names).empty());
+  CHECK(NearestName("--text", std::vector<std::string>{"--help"}).empty());
+  CHECK(NearestName("sevre", std::vector<std::string>{"serve"}) == "serve");
   CHECK(NearestName(std::string(100000, 'a'), names).empty());
   CHECK(NearestName("", names).empty());
 }

@@ -60,6 +60,22 @@ TEST_CASE("profile: a decoding step reads every weight and the visible cache onc
   CHECK(backend.Take().empty());
 }
 
+TEST_CASE("profile: the reader of weights reads those of a step, each once", "[cli]") {
+  // A tied model reads its embedding as the head; an untied one reads single rows of it.
+  for (const std::string name : {"smollm2", "llama3"}) {
+    INFO(name);
+    const std::string path = "tests/data/models/" + name;
+    ProfilingBackend backend(MakeReferenceBackend());
+    const ModelConfig config = LoadModelConfig(path).value();
+    const auto checkpoint = std::move(Checkpoint::Open(path)).value();
+    const auto decoder = std::move(Decoder::Load(*checkpoint, config, backend, config.max_position)).value();
+    const std::size_t embedding = config.tie_embeddings ? 0 : decoder->vocabulary().embedding->bytes();
+    WeightReader reader(backend, decoder->step_weights());
+    CHECK(reader.bytes() == decoder->weight_bytes() - embedding);
+    CHECK(reader.Measure() > 0);
+  }
+}
+
 TEST_CASE("profile: like operations are added up, the rest is what the steps took beside them", "[cli]") {
   std::vector<OpProfile> ops;
   MergeProfile({{"attention", 2, 0.25, 1'000'000'000, 4'000'000'000, false}, {"norm", 1, 0.125, 8, 0, false}},

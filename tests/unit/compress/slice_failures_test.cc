@@ -75,6 +75,11 @@ TEST_CASE("bad input is refused and leaves nothing") {
        changed([&](auto* o) { o->calibration.samples = 0; })},
       {"long sequences", StatusCode::kInvalidArgument, "the model's context is 128",
        changed([&](auto* o) { o->calibration.length = 129; })},
+      {"too few for the length that is chosen", StatusCode::kInvalidArgument,
+       "sequences of 128; 1000 are wanted", changed([&](auto* o) {
+         o->calibration.samples = 1000;
+         o->calibration.length = 0;
+       })},
       {"all of it", StatusCode::kInvalidArgument, "below 1",
        changed([&](auto* o) { o->schedule.sparsity = 1; })},
       {"output exists", StatusCode::kFailedPrecondition, "exists already",

@@ -81,24 +81,6 @@ TEST_CASE("Sampled tokens follow the distribution over seeds and over positions"
   CHECK(ChiSquareRatio(counts, Softmax(logits, 1.0f, allowed), kDraws) > 1.0);
 }
 
-TEST_CASE("Skipping noise that cannot win never changes the draw", "[engine]") {
-  std::mt19937 random(5);
-  std::normal_distribution<float> normal(0, 4);
-  for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    std::vector<float> logits(500);
-    for (float& v : logits) v = normal(random);
-    const float inverse_temperature = 0.5f + static_cast<float>(seed % 7);
-    const std::uint64_t stream = NoiseStream({seed, 0, 9, NoiseKind::kSample});
-    TokenId expected = -1;
-    float best = -std::numeric_limits<float>::infinity();
-    for (TokenId t = 0; t < 500; ++t) {
-      const float noisy = logits[static_cast<std::size_t>(t)] * inverse_temperature + GumbelNoise(stream, t);
-      if (noisy > best) best = noisy, expected = t;
-    }
-    CHECK(SampleGumbel(logits, inverse_temperature, stream) == expected);
-  }
-}
-
 TEST_CASE("No finite logit is reported, not sampled", "[engine][E8]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Request request;

@@ -29,8 +29,9 @@ TEST_CASE("A draft of k has slots for its k tokens behind the chunk", "[schedule
 
 TEST_CASE("Drafts use only what is left of the budget, the rows and the blocks", "[scheduler][S19]") {
   SchedulerConfig config = MakeConfig(16, 4, 32);
-  SECTION("token budget") {
-    config.max_num_batched_tokens = 8;
+  SECTION("token budget and logit rows") {
+    const bool by_rows = GENERATE(false, true);
+    (by_rows ? config.max_num_logit_rows : config.max_num_batched_tokens) = 8;
     Harness h(config);
     REQUIRE(h.Admit(MakeRequest(1, Tokens(3), 20)).ok());
     REQUIRE(h.Admit(MakeRequest(2, Tokens(3, 500), 20)).ok());
@@ -38,18 +39,7 @@ TEST_CASE("Drafts use only what is left of the budget, the rows and the blocks",
     const BatchPlan plan = PlanWithDrafts(&h, 4);
     CHECK(plan.items[0].num_draft_tokens == 4);
     CHECK(plan.items[1].num_draft_tokens == 2);
-    CHECK(plan.token_budget_left == 0);
-  }
-  SECTION("logit rows") {
-    config.max_num_logit_rows = 8;
-    Harness h(config);
-    REQUIRE(h.Admit(MakeRequest(1, Tokens(3), 20)).ok());
-    REQUIRE(h.Admit(MakeRequest(2, Tokens(3, 500), 20)).ok());
-    h.Step();
-    const BatchPlan plan = PlanWithDrafts(&h, 4);
-    CHECK(plan.items[0].num_draft_tokens == 4);
-    CHECK(plan.items[1].num_draft_tokens == 2);
-    CHECK(plan.num_logit_rows == 8);
+    CHECK((by_rows ? plan.num_logit_rows == 8 : plan.token_budget_left == 0));
   }
   SECTION("free blocks") {
     config.num_blocks = 4;

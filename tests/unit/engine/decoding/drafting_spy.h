@@ -10,11 +10,11 @@
 
 namespace reprise {
 
-// A first drafted token, and for which position of which request.
-struct FirstDraft {
+// Drafted tokens, and for which position of which request the first of them is.
+struct SpiedDraft {
   RequestId id;
   int position;
-  TokenId token;
+  std::vector<TokenId> tokens;
 };
 
 // Passes everything on to a proposer, but for some steps, and notes what is drafted.
@@ -33,26 +33,26 @@ class DraftingSpy final : public Proposer {
     for (const DraftRequest& request : requests) {
       if (request.draft->tokens.empty()) continue;
       drafts.push_back({request.sequence->request->id, static_cast<int>(request.sequence->tokens.size()),
-                        request.draft->tokens[0]});
+                        request.draft->tokens});
     }
   }
   void Observe(const StepOutcome& outcome) override { inner_->Observe(outcome); }
   void Forget(RequestId id) override { inner_->Forget(id); }
 
-  // The drafts of a request against expected[p], what should have been drafted for position p.
+  // The first drafts of a request against expected[p], what should have been drafted for position p.
   void CheckDrafts(RequestId id, const std::vector<TokenId>& expected, int first_position = 0) const {
     int compared = 0;
-    for (const FirstDraft& draft : drafts) {
+    for (const SpiedDraft& draft : drafts) {
       if (draft.id != id || draft.position < first_position) continue;
       INFO("request " << id << ", position " << draft.position);
-      CHECK(draft.token == expected[static_cast<std::size_t>(draft.position)]);
+      CHECK(draft.tokens[0] == expected[static_cast<std::size_t>(draft.position)]);
       ++compared;
     }
     CHECK(compared > 5);
   }
 
   int pause_begin = 0, pause_end = 0;  // in generated tokens
-  std::vector<FirstDraft> drafts;
+  std::vector<SpiedDraft> drafts;
 
  private:
   std::unique_ptr<Proposer> inner_;

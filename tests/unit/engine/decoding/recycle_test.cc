@@ -14,7 +14,7 @@ constexpr int kBlockSize = 16;
 
 class Scene {
  public:
-  explicit Scene(const ModuleSpec& spec, int num_blocks = 64, int num_kept = 256)
+  explicit Scene(const ModuleSpec& spec, int num_blocks = 64, int num_kept = 256, int max_batch_tokens = 48)
       : module_(MakeModule(kModelPath, *target_.decoder, *target_.backend, spec)) {
     EngineOptions options;
     options.kv_type = KvType::kF32;
@@ -30,7 +30,8 @@ class Scene {
     EngineModels models(*target_.decoder);
     models.recycle = module_.get();
     core = std::move(EngineCore::Create(*target_.backend, models, options)).value();
-    const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, 48, options.max_num_seqs, 64};
+    const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, max_batch_tokens,
+                             options.max_num_seqs, 64};
     auto inner = RecycleProposer::Create(
         *target_.backend, *module_,
         core->kv_cache().layers().last(static_cast<std::size_t>(module_->num_layers())),
@@ -137,7 +138,7 @@ TEST_CASE("D7: drafts after a pause that the kept states bridge, and after one t
     scene.spy->pause_end = 60;
     const auto result = RunAll(*scene.core, {request})[0];
     int late = 0;
-    for (const FirstDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 60;
+    for (const SpiedDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 60;
     CHECK(late > 0);
     const auto plain = scene.MakeRequest(2, request->prompt, 100);
     plain->decoding = DecodingMethod::kPlain;
@@ -159,6 +160,31 @@ TEST_CASE("D7: drafts of requests that preempt each other", "[decoding]") {
     scene.CheckDrafts(*requests[i], results[i]);
   }
   CHECK(preemptions > 0);
+}
+
+TEST_CASE("D7: chains do not depend on how their first slots shared the module's batches", "[decoding]") {
+  const auto chains = [](const ModuleSpec& spec, int max_batch_tokens) {
+    Scene scene(spec, 64, 256, max_batch_tokens);
+    std::mt19937 random(12);
+    std::vector<std::shared_ptr<Request>> requests;
+    for (RequestId id = 1; id <= 4; ++id) {
+      requests.push_back(scene.MakeRequest(id, RandomPrompt(random, 10), 20));
+      requests.back()->max_draft_tokens = 3;
+    }
+    RunAll(*scene.core, requests);
+    return scene.spy->drafts;
+  };
+  const ModuleSpec spec = AnyModule();
+  const auto whole = chains(spec, 64);  // 4 requests of 11 slots: all in one batch
+  const auto split = chains(spec, 16);  // at most two end in the same
+  REQUIRE(split.size() == whole.size());
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    INFO("request " << whole[i].id << ", position " << whole[i].position);
+    CHECK(split[i].tokens == whole[i].tokens);
+    longest = std::max(longest, whole[i].tokens.size());
+  }
+  CHECK(longest == 3);
 }
 
 TEST_CASE("D9: unverified recycling is one pass and one row of logits for two tokens", "[decoding]") {

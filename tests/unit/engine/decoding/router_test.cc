@@ -2,6 +2,8 @@
 #include "engine/decoding/router.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <optional>
 #include <random>
 
 namespace reprise {
@@ -19,7 +21,7 @@ StepCosts Costs() {
 // A workload whose acceptance per position and proposer is scripted.
 class Script {
  public:
-  explicit Script(int requests) : router_(Costs()) {
+  explicit Script(int requests, const StepCosts& believed = Costs()) : router_(believed) {
     for (int i = 0; i < requests; ++i) {
       RoutingRequest request;
       request.id = static_cast<RequestId>(i + 1);
@@ -31,12 +33,15 @@ class Script {
 
   std::array<double, kNumProposers> acceptance = {0.5, 0.5, 0.5};
   std::array<double, kNumConfidences> certainty = {1, 1, 1};  // factors
+  int num_context = 0;
+  std::optional<StepCosts> truth;  // what steps take; unset: nobody tells
   std::vector<RoutingRequest>& requests() { return requests_; }
   const Router& router() const { return router_; }
 
   // One step; returns the routes.
   const std::vector<Route>& Step(int max_drafts = 64) {
-    router_.Assign(requests_, {static_cast<int>(requests_.size()), 0}, max_drafts, &routes_);
+    StepSize size{static_cast<int>(requests_.size()), num_context};
+    router_.Assign(requests_, size, max_drafts, &routes_);
     for (std::size_t i = 0; i < requests_.size(); ++i) {
       if (!routes_[i].proposer) continue;
       const std::size_t proposer = IndexOf(*routes_[i].proposer);
@@ -46,9 +51,13 @@ class Script {
       while (accepted < routes_[i].num_tokens && uniform_(random_) < stands) ++accepted;
       router_.ObserveDraft(requests_[i].id, *routes_[i].proposer, confidence, routes_[i].num_tokens,
                            accepted);
+      size.num_tokens += routes_[i].num_tokens;
     }
+    num_drafts_ = size.num_tokens - static_cast<int>(requests_.size());
+    if (truth) router_.ObserveStep(size, truth->Pass(size, 0, 0), 1, 0, 0);
     return routes_;
   }
+  int num_drafts() const { return num_drafts_; }  // of the latest step
   void Run(int steps) {
     for (int i = 0; i < steps; ++i) Step();
   }
@@ -65,6 +74,7 @@ class Script {
   Router router_;
   std::vector<RoutingRequest> requests_;
   std::vector<Route> routes_;
+  int num_drafts_ = 0;
   std::mt19937 random_{3};
   std::uniform_real_distribution<double> uniform_{0, 1};
 };
@@ -208,6 +218,30 @@ TEST_CASE("D6: costs follow what steps take", "[decoding]") {
   const double before = curve.At(2);
   curve.Observe(2, 1000);  // the machine stopped for a moment
   CHECK(curve.At(2) < 1.1 * before);
+}
+
+TEST_CASE("D6: a wrong cost of context is no reason to draft more or less", "[decoding]") {
+  StepCosts truth = Costs();
+  truth.context_seconds = 1e-3;
+  const auto drafts = [&truth](double context_seconds) {
+    StepCosts believed = truth;
+    believed.context_seconds = context_seconds;
+    Script script(8, believed);
+    script.num_context = 2000;
+    script.truth = truth;
+    script.acceptance[0] = 0.35;
+    script.Run(200);
+    int total = 0;
+    for (int i = 0; i < 100; ++i) {
+      script.Step();
+      total += script.num_drafts();
+    }
+    return total / 100.0;
+  };
+  const double right = drafts(1e-3);
+  CAPTURE(right);
+  CHECK(std::abs(drafts(4e-3) - right) < 2);
+  CHECK(std::abs(drafts(2.5e-4) - right) < 2);
 }
 
 }  // namespace reprise
