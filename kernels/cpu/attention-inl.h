@@ -56,12 +56,51 @@ REPRISE_INLINE Vec LoadScales(const std::byte* tile) {
   return Load(reinterpret_cast<const float*>(tile));
 }
 
-// Tiles of one head lie apart in memory, so that the hardware does not fetch them ahead. While scores are
-// computed the values of this partition are fetched, and while values are weighed the next partition's keys:
-// memory is never idle for one half of the work, and what waits fits the second-level cache. The first
-// partition's keys, which nobody fetched, are fetched some tiles ahead.
-REPRISE_INLINE void Fetch(const std::byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+// What is read after this partition is fetched during all of it, at the pace of memory and in the order of
+// its addresses: lines asked for faster than memory delivers are dropped, and a phase that asks for none
+// leaves memory idle. So reading keys fetches three lines for four, reading values a line for each, and the
+// softmax what is left.
+struct Ahead {
+  const std::byte* at;   // the next line; null when there is none
+  const std::byte* end;  // of its tile
+  const std::byte* const* tiles;
+  int left;  // tiles after it
+  std::ptrdiff_t tile_bytes;
+  int softmax_lines;  // for each row and tile, in each pass of the softmax
+};
+
+template <KvType kType>
+REPRISE_INLINE Ahead StartAhead(const AttendPartition& work) {
+  constexpr int kSoftmaxPasses = kType == KvType::kInt8 ? 2 : 1;
+  constexpr int kTileCells = kKeyTile / kTogether<kType>;
+  const std::ptrdiff_t bytes = kScalesBytes<kType> + work.head_dim * (kTileCells * kCellBytes<kType>);
+  const std::ptrdiff_t softmax_bytes = bytes / (4 * kSoftmaxPasses * work.rows);
+  Ahead ahead = {nullptr,          nullptr, work.ahead,
+                 work.ahead_tiles, bytes,   static_cast<int>((softmax_bytes + 63) / 64)};
+  if (ahead.left == 0) return ahead;
+  ahead.at = *ahead.tiles++;
+  ahead.end = ahead.at + bytes;
+  --ahead.left;
+  return ahead;
+}
+
+// Fetches the lines of so many bytes. Tiles mostly lie one after another: what lies beyond the end of one is
+// the start of the next.
+REPRISE_INLINE void FetchAhead(Ahead* ahead, std::ptrdiff_t bytes) {
+  if (ahead->at == nullptr) return;
+  REPRISE_UNROLL
+  for (std::ptrdiff_t i = 0; i < bytes; i += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(ahead->at + i), _MM_HINT_T0);
+  ahead->at += bytes;
+  if (ahead->at < ahead->end) return;
+  if (ahead->left-- == 0) {
+    ahead->at = nullptr;
+    return;
+  }
+  const std::ptrdiff_t beyond = ahead->at - ahead->end;
+  const std::byte* tile = *ahead->tiles++;
+  ahead->at = tile + beyond;
+  ahead->end = tile + ahead->tile_bytes;
 }
 
 // Adds unit u of the keys to the sums.
@@ -82,41 +121,32 @@ REPRISE_INLINE void ScoreUnit(const float* words, const std::byte* const (&keys)
 
 // scores[r][16 (tile + i) ..] for kTiles tiles.
 template <KvType kType, int kRows, int kTiles>
-REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, float (&scores)[kRows][kPartition]) {
+REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, Ahead* ahead,
+                               float (&scores)[kRows][kPartition]) {
   using Kind = Cells<kType>;
   typename Kind::Unit sum[kRows][kTiles];
   const std::byte* keys[kTiles];
-  const std::byte* ahead[kTiles];
-  const std::byte* values[kTiles];
   REPRISE_UNROLL
   for (int i = 0; i < kTiles; ++i) {
     keys[i] = work.key_tiles[tile + i] + kScalesBytes<kType>;
-    ahead[i] = work.key_tiles[tile + i + kTilesAhead] + kScalesBytes<kType>;
-    values[i] = work.value_tiles[tile + i] + kScalesBytes<kType>;
-    if constexpr (kScalesBytes < kType >> 0) {
-      Fetch(ahead[i] - kScalesBytes<kType>);
-      Fetch(values[i] - kScalesBytes<kType>);
-    }
     REPRISE_UNROLL
     for (int r = 0; r < kRows; ++r) sum[r][i] = Kind::Start();
   }
+  Ahead next = *ahead;  // in registers
   constexpr int kLineUnits = 64 / kUnitBytes<kType>;
   const float* words = work.queries;
   const int units = work.head_dim / kTogether<kType>;
   std::ptrdiff_t at = 0;
   int u = 0;
   for (; u + kLineUnits <= units; u += kLineUnits) {
-    REPRISE_UNROLL
-    for (int i = 0; i < kTiles; ++i) {
-      Fetch(ahead[i] + at);
-      Fetch(values[i] + at);
-    }
+    FetchAhead(&next, 64 * kTiles * 3 / 4);
     REPRISE_UNROLL
     for (int j = 0; j < kLineUnits; ++j, words += kRows, at += kUnitBytes<kType>)
       ScoreUnit<kType, kRows, kTiles>(words, keys, at, sum);
   }
   for (; u < units; ++u, words += kRows, at += kUnitBytes<kType>)
     ScoreUnit<kType, kRows, kTiles>(words, keys, at, sum);
+  *ahead = next;
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
     REPRISE_UNROLL
@@ -134,15 +164,11 @@ REPRISE_INLINE Vec SelectSeen(int first, int last, Vec a, Vec b) {
   return SelectRange(first, last, a, b);
 }
 
-// Two lines of the next partition's keys, so that memory has work while weights are computed, too.
-REPRISE_INLINE void FetchShare(const AttendPartition& work, int tile, int share) {
-  const std::byte* keys = work.key_tiles[tile + kPartitionTiles] + 128 * share;
-  Fetch(keys);
-  Fetch(keys + 64);
-}
-
-// Turns the scores of one row into weights, zero outside its range; writes its maximum and sum.
-void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, float* scores) {
+// Turns the scores of one row into weights, zero outside its range; writes its maximum and sum. Weights that
+// meet values of int8 are multiplied by the values' scales, once they are summed.
+template <KvType kType>
+REPRISE_INLINE void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, Ahead* ahead,
+                            float* scores) {
   const int first = work.first[r];
   const int last = work.last[r];
   Vec maximum = Set(kNoScore);
@@ -154,34 +180,33 @@ void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, 
   Vec sum = Zero();
   for (int t = first_tile; t <= last_tile; ++t) {
     const int at = kKeyTile * t;
-    FetchShare(work, t, r);
-    const Vec weight = SelectSeen(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
-    Store(scores + at, weight);
+    FetchAhead(ahead, 64 * ahead->softmax_lines);
+    Vec weight = SelectSeen(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
     sum = Add(sum, weight);
+    if constexpr (kType == KvType::kInt8)
+      weight = SelectSeen(first - at, last - at, Mul(weight, LoadScales(work.value_tiles[t])), Zero());
+    Store(scores + at, weight);
   }
   work.state.maximum[r] = top;
   work.state.sum[r] = Sum(sum);
 }
 
-// Multiplies the weights of one row by the scales of the values they will meet, and puts in their place, two
-// in the place of one, int16 whose product with the returned scale they are.
-REPRISE_INLINE float QuantizeWeights(const AttendPartition& work, int r, int first_tile, int last_tile,
-                                     float* weights) {
+// Puts in the place of one row's weights, two in the place of one, int16 whose product with the returned
+// scale they are.
+REPRISE_INLINE float QuantizeWeights(int first_tile, int last_tile, Ahead* ahead, float* weights) {
   Vec largest = Zero();
   Vec check = Zero();  // becomes NaN with any weight that is not finite
   for (int t = first_tile; t <= last_tile; ++t) {
-    const int at = kKeyTile * t;
-    const Vec scaled = SelectSeen(work.first[r] - at, work.last[r] - at,
-                                  Mul(Load(weights + at), LoadScales(work.value_tiles[t])), Zero());
-    Store(weights + at, scaled);
-    largest = Max(largest, scaled);
-    check = Fma(scaled, Zero(), check);
+    const Vec weight = Load(weights + kKeyTile * t);
+    largest = Max(largest, weight);
+    check = Fma(weight, Zero(), check);
   }
   const float maximum = Maximum(largest) + Sum(check);
   const bool zero = maximum < kSmallestMaximum;  // false for NaN, which thus reaches the output
   const Vec inverse = Set(zero ? 0.0f : 32767.0f / maximum);
   for (int t = first_tile; t <= last_tile; ++t) {
     const int at = kKeyTile * t;
+    FetchAhead(ahead, 64 * ahead->softmax_lines);
     StoreInt16(reinterpret_cast<std::int16_t*>(weights) + at, RoundToInt(Mul(Load(weights + at), inverse)));
   }
   return zero ? 0.0f : maximum / 32767.0f;
@@ -190,7 +215,7 @@ REPRISE_INLINE float QuantizeWeights(const AttendPartition& work, int r, int fir
 // state.values[r][d .. d + 16 kVecs) = scales[r] * the sum over positions [first, last] of weight * value.
 // kWhole: all of those dimensions exist; otherwise kVecs is 1 and fewer do.
 template <KvType kType, int kRows, int kVecs, bool kWhole>
-REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last, int d,
+REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last, int d, Ahead* ahead,
                                 const float (&weights)[kRows][kPartition], const float (&scales)[kRows]) {
   using Kind = Cells<kType>;
   typename Kind::Unit sum[kRows][kVecs];
@@ -199,6 +224,7 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
     REPRISE_UNROLL
     for (int i = 0; i < kVecs; ++i) sum[r][i] = Kind::Start();
   }
+  Ahead next = *ahead;  // in registers
   const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(work.head_dim) * kCellBytes<kType>;
   for (int t = first / kKeyTile; t <= last / kKeyTile; ++t) {
     const int begin = first > kKeyTile * t ? first - kKeyTile * t : 0;
@@ -207,12 +233,9 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
     const int to = end / kTogether<kType>;
     const std::ptrdiff_t start = kScalesBytes<kType> + d * kCellBytes<kType> + from * row_bytes;
     const std::byte* values = work.value_tiles[t] + start;
-    const std::byte* next = work.key_tiles[t + kPartitionTiles] + start;
-    if (kScalesBytes < kType >> 0 && d == 0) Fetch(work.key_tiles[t + kPartitionTiles]);
     const std::ptrdiff_t word = kKeyTile / kTogether<kType> * t;
-    for (int g = from; g <= to; ++g, values += row_bytes, next += row_bytes) {
-      REPRISE_UNROLL
-      for (int i = 0; i < kVecs * kUnitBytes<kType>; i += 64) Fetch(next + i);
+    for (int g = from; g <= to; ++g, values += row_bytes) {
+      FetchAhead(&next, kVecs * kUnitBytes<kType>);
       typename Kind::Unit value[kVecs];
       REPRISE_UNROLL
       for (int i = 0; i < kVecs; ++i) {
@@ -227,6 +250,7 @@ REPRISE_INLINE void WeighValues(const AttendPartition& work, int first, int last
       }
     }
   }
+  *ahead = next;
   REPRISE_UNROLL
   for (int r = 0; r < kRows; ++r) {
     REPRISE_UNROLL
@@ -251,25 +275,26 @@ void AttendRows(const AttendPartition& work) {
   const int last_tile = last < 0 ? first_tile - 1 : last / kKeyTile;
 
   alignas(64) float scores[kRows][kPartition];
+  Ahead ahead = StartAhead<kType>(work);
   constexpr int kTiles = kScoreTiles<kRows>;
   int t = first_tile;
-  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kType, kRows, kTiles>(work, t, scores);
-  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1>(work, t, scores);
+  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kType, kRows, kTiles>(work, t, &ahead, scores);
+  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1>(work, t, &ahead, scores);
   float scales[kRows];
   for (int r = 0; r < kRows; ++r) {
-    Softmax(work, r, first_tile, last_tile, scores[r]);
+    Softmax<kType>(work, r, first_tile, last_tile, &ahead, scores[r]);
     scales[r] = 1.0f;
     if constexpr (kType == KvType::kInt8)
-      scales[r] = QuantizeWeights(work, r, first_tile, last_tile, scores[r]);
+      scales[r] = QuantizeWeights(first_tile, last_tile, &ahead, scores[r]);
   }
 
   constexpr int kVecs = kValueVecs<kRows>;
   int d = 0;
   for (; d + 16 * kVecs <= work.head_dim; d += 16 * kVecs)
-    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, scores, scales);
+    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, &ahead, scores, scales);
   for (; d + 16 <= work.head_dim; d += 16)
-    WeighValues<kType, kRows, 1, true>(work, first, last, d, scores, scales);
-  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, scores, scales);
+    WeighValues<kType, kRows, 1, true>(work, first, last, d, &ahead, scores, scales);
+  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, &ahead, scores, scales);
 }
 
 template <KvType kType>
@@ -301,24 +326,29 @@ void Attend(const AttendPartition& work) {
   }
 }
 
-REPRISE_INLINE float ExpOne(float x) {
-  float lanes[16];
-  Store(lanes, Exp(Set(x)));
-  return lanes[0];
-}
-
 // Merging with a state of no positions changes no bit: its weight meets sums of zero.
 void Merge(const AttentionState& to, const AttentionState& from, int rows, int head_dim) {
-  for (int r = 0; r < rows; ++r) {
-    const float maximum = to.maximum[r] > from.maximum[r] ? to.maximum[r] : from.maximum[r];
-    const float keep = ExpOne(to.maximum[r] - maximum);
-    const float add = ExpOne(from.maximum[r] - maximum);
-    to.maximum[r] = maximum;
-    to.sum[r] = to.sum[r] * keep + from.sum[r] * add;
-    float* values = to.values + r * to.stride;
-    for (int d = 0; d < head_dim; d += 16) {
-      const Vec scaled = Mul(Load(from.values + r * from.stride + d), Set(add));
-      Store(values + d, Fma(Load(values + d), Set(keep), scaled));
+  for (int first = 0; first < rows; first += 16) {
+    const int count = rows - first < 16 ? rows - first : 16;
+    const Vec to_maximum = LoadPartial(to.maximum + first, count);
+    const Vec from_maximum = LoadPartial(from.maximum + first, count);
+    const Vec maximum = Max(to_maximum, from_maximum);
+    const Vec keep = Exp(Sub(to_maximum, maximum));
+    const Vec add = Exp(Sub(from_maximum, maximum));
+    const Vec kept = Mul(LoadPartial(to.sum + first, count), keep);
+    const Vec added = Mul(LoadPartial(from.sum + first, count), add);
+    StorePartial(to.maximum + first, maximum, count);
+    StorePartial(to.sum + first, Add(kept, added), count);
+    alignas(64) float keeps[16], adds[16];
+    Store(keeps, keep);
+    Store(adds, add);
+    for (int r = 0; r < count; ++r) {
+      float* values = to.values + (first + r) * to.stride;
+      const float* more = from.values + (first + r) * from.stride;
+      for (int d = 0; d < head_dim; d += 16) {
+        const Vec scaled = Mul(Load(more + d), Set(adds[r]));
+        Store(values + d, Fma(Load(values + d), Set(keeps[r]), scaled));
+      }
     }
   }
 }

@@ -92,8 +92,9 @@ inline constexpr int kKeyTile = 16;
 inline constexpr int kPartition = 256;
 inline constexpr int kPartitionTiles = kPartition / kKeyTile;
 inline constexpr int kMaxAttentionRows = 6;
-// Tiles that are fetched ahead of the one at hand.
-inline constexpr int kTilesAhead = 4;
+// Memory is asked for a tile when the tile this many before it, in the order of use, is read: a partition's
+// keys and values.
+inline constexpr int kTilesAhead = 2 * kPartitionTiles;
 // Below every score: the maximum of no scores.
 inline constexpr float kNoScore = -1e30f;
 
@@ -114,14 +115,15 @@ struct AttendPartition {
   int head_dim = 0;
   KvType type = KvType::kF32;                 // of the cache
   float score_scale[kMaxAttentionRows] = {};  // of each row
-  // [2 kPartitionTiles], the second half being what is worth fetching for the next partition, and
-  // [kPartitionTiles]. Those before the first that a row looks at are null; those after the last are only
-  // fetched.
+  // The tiles that hold the positions some row looks at, at most kPartitionTiles.
   const std::byte* const* key_tiles = nullptr;
   const std::byte* const* value_tiles = nullptr;
-  int first[kMaxAttentionRows] = {};  // visible positions of each row, from the partition's start;
+  int first[kMaxAttentionRows] = {};  // visible positions of each row, from the start of the first tile;
   int last[kMaxAttentionRows] = {};   // none if last < first
-  AttentionState state;               // written
+  // Tiles to fetch meanwhile, in the order in which they will be read; as many as are read now, or fewer.
+  const std::byte* const* ahead = nullptr;
+  int ahead_tiles = 0;
+  AttentionState state;  // written
 };
 
 // Multiply-adds on registers alone, `rounds` of some; the operations done, a multiply-add being two.

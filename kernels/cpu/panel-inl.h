@@ -26,15 +26,16 @@ REPRISE_INLINE void QuantizeTile(const PanelRow& target, const float* x, std::by
   StoreInt8(q, q0);
   StoreInt8(q + 16, q1);
   PutFloat(scales + 4 * target.row, scale);
-  const int sum0 = SumInts(q0);
-  const int sum1 = SumInts(q1);
+  if (target.kind == ActivationKind::kTwoHalves) {
+    PutInt(starts + 4 * target.row, -target.offset * SumInts(q0));
+    PutInt(starts + 4 * (target.rows + target.row), -target.offset * SumInts(q1));
+    return;
+  }
+  const int sum = SumInts(AddInts(q0, q1));
   if (target.kind == ActivationKind::kMinimum) {
-    PutFloat(starts + 4 * target.row, scale * static_cast<float>(sum0 + sum1));
-  } else if (target.kind == ActivationKind::kOffset) {
-    PutInt(starts + 4 * target.row, -target.offset * (sum0 + sum1));
+    PutFloat(starts + 4 * target.row, scale * static_cast<float>(sum));
   } else {
-    PutInt(starts + 4 * target.row, -target.offset * sum0);
-    PutInt(starts + 4 * (target.rows + target.row), -target.offset * sum1);
+    PutInt(starts + 4 * target.row, -target.offset * sum);
   }
 }
 

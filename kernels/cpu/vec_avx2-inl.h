@@ -117,6 +117,9 @@ REPRISE_INLINE float Maximum(Vec a) {
   return MaximumEight(_mm256_max_ps(a.lo, a.hi));
 }
 
+REPRISE_INLINE IntVec AddInts(IntVec a, IntVec b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
 REPRISE_INLINE int SumInts(IntVec a) {
   const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
   __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));

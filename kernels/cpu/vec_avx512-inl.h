@@ -103,6 +103,9 @@ REPRISE_INLINE float Maximum(Vec a) {
   return MaximumEight(_mm256_max_ps(_mm512_castps512_ps256(a), UpperHalf(a)));
 }
 
+REPRISE_INLINE IntVec AddInts(IntVec a, IntVec b) {
+  return _mm512_add_epi32(a, b);
+}
 REPRISE_INLINE int SumInts(IntVec a) {
   return _mm512_reduce_add_epi32(a);
 }

@@ -1,0 +1,55 @@
+// The tiles of the cache that a thread reads, in the order in which it reads them: those of the partition at
+// hand, and then what to fetch meanwhile, across the ends of items: the same thread mostly computes the next.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/cpu/cpu_attention_plan.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace reprise {
+
+// The tiles of a sequence that some token of `tile` sees in a partition; at least one if it sees any.
+struct SeenTiles {
+  int first;  // counted from position 0
+  int count;
+};
+SeenTiles TilesSeen(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int partition);
+// The first partition of an item of `tile` that some token sees; item.last or beyond when there is none.
+int FirstPartition(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile,
+                   const CpuAttentionPlan::Item& item);
+
+// One thread's. An item is begun, each partition of it that is seen is left, and the item is ended.
+class alignas(64) TileWalk {
+ public:
+  // Before the first item of a layer. The arguments must outlive the last.
+  void Reset(const AttentionArgs& args, const CpuAttentionPlan& plan);
+
+  void BeginItem(int item);
+  void EndItem() { ++item_; }
+
+  // The keys' tiles of the partition at hand; those of its values follow.
+  const std::byte* const* tiles() const { return tiles_; }
+  // What to fetch while `count` of them are read: fewer at the end.
+  std::span<const std::byte* const> Ahead(int count) const;
+  // The partition at hand has `count` tiles, keys and values.
+  void LeavePartition(int count);
+
+ private:
+  // Partitions are appended until this many tiles are at hand or ahead.
+  static constexpr int kWanted = 2 * kTilesAhead;
+
+  void Fill();
+  void Append(const CpuAttentionPlan::Tile& tile, SeenTiles seen);
+
+  const AttentionArgs* args_ = nullptr;
+  const CpuAttentionPlan* plan_ = nullptr;
+  int item_ = -1;           // at hand; -1: none
+  int next_item_ = 0;       // of the partition that is appended next
+  int next_partition_ = 0;  // -1: the item's first
+  int size_ = 0;
+  const std::byte* tiles_[kWanted + 2 * kPartitionTiles] = {};
+};
+
+}  // namespace reprise
