@@ -99,7 +99,7 @@ class EngineCore {
 
   std::vector<EngineStep> steps_;    // used in turn
   EngineStep* in_flight_ = nullptr;  // started and not finished, between two calls of Step
-  TimePoint last_ran_ = {};
+  TimePoint last_ran_ = {};          // when the latest results were there
 
   // Scratch of a step's start, and of its end; kept to avoid allocation.
   std::vector<PenaltyState*> penalties_;                // per item
