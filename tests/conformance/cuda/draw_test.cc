@@ -17,6 +17,12 @@
 namespace reprise::test {
 namespace {
 
+DeviceDraws MakeDeviceDraws(Backend& backend, int max_rows, int vocab_size) {
+  std::shared_ptr<DeviceMemory> memory =
+      std::move(backend.Allocate(DeviceDraws::DeviceBytes(max_rows))).value();
+  return std::move(DeviceDraws::Create(backend, std::move(memory), vocab_size)).value();
+}
+
 // None a multiple of anything.
 constexpr std::array kVocabularies = {2, 31, 257, 1531, 4099};
 
@@ -141,9 +147,9 @@ int DrawScene::CountDifferentTokens() {
   }
   const std::vector<float> logits = RandomRows(static_cast<std::size_t>(row_start.back()), vocabulary_);
   const DeviceRows on_device(&backend_, logits, row_start.back(), vocabulary_);
-  DeviceDraws device = std::move(DeviceDraws::Create(backend_, row_start.back(), vocabulary_)).value();
-  device.Draw(plan, drafts_, penalties, row_start, on_device);
-  REQUIRE(backend_.Synchronize().ok());
+  DeviceDraws device = MakeDeviceDraws(backend_, row_start.back(), vocabulary_);
+  device.Start(plan, drafts_, penalties, row_start, on_device);
+  REQUIRE(device.Wait().ok());
   Verifier verifier;
   int different = 0;
   for (i = 0; i < plan.items.size(); ++i) {
@@ -234,9 +240,10 @@ TEST_CASE("cuda: after rejection the law is the target's") {
   std::vector<int> unfinished;
   draws.Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary), &unfinished);
   draws.Finish(wishes);
-  DeviceDraws device = std::move(DeviceDraws::Create(*backend, 2 * kDraws, kVocabulary)).value();
-  device.Draw(plan, drafts, std::vector<PenaltyState*>(kDraws, &penalties), row_start,
-              DeviceRows(backend.get(), target_rows, 2 * kDraws, kVocabulary));
+  DeviceDraws device = MakeDeviceDraws(*backend, 2 * kDraws, kVocabulary);
+  const DeviceRows on_device(backend.get(), target_rows, 2 * kDraws, kVocabulary);
+  device.Start(plan, drafts, std::vector<PenaltyState*>(kDraws, &penalties), row_start, on_device);
+  REQUIRE(device.Wait().ok());
   std::array<int, kVocabulary> counts = {};
   int accepted = 0;
   for (std::size_t i = 0; i < kDraws; ++i) {
