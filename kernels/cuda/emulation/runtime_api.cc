@@ -97,11 +97,16 @@ void RunUntil(CUstream_st* stream, std::uint64_t position) {
     work();
   }
 }
+// The default stream (nullptr) never waits.
 void RunAll(CUstream_st* stream) {
-  RunUntil(stream, stream->num_run + stream->waiting.size());
+  if (stream != nullptr) RunUntil(stream, stream->num_run + stream->waiting.size());
 }
 void RunAllStreams() {
   for (CUstream_st* stream : TheDevice().streams) RunAll(stream);
+}
+
+bool Captures(const CUstream_st* stream) {
+  return stream != nullptr && stream->capture != nullptr;
 }
 
 bool IsPinned(const void* address) {
@@ -130,7 +135,7 @@ bool IsDeviceRange(const void* address, std::size_t bytes) {
 }
 
 cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (stream != nullptr && stream->capture != nullptr) {
+  if (Captures(stream)) {
     stream->capture->work.push_back(std::move(work));
     return cudaSuccess;
   }
@@ -188,6 +193,7 @@ void SetDeviceMemoryBytes(std::size_t bytes) {
 
 }  // namespace reprise::cuda_emulation
 
+using reprise::cuda_emulation::Captures;
 using reprise::cuda_emulation::DeviceAccess;
 using reprise::cuda_emulation::Enqueue;
 using reprise::cuda_emulation::ErrorOfBlockingCall;
@@ -278,7 +284,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes,
   const cudaError_t error = Enqueue(stream, [=] { std::memcpy(target, source, bytes); });
   // Memory that is not pinned has been read or written when the call returns.
   const void* host = kind == cudaMemcpyHostToDevice ? source : target;
-  if (kind != cudaMemcpyDeviceToDevice && stream->capture == nullptr && !IsPinned(host)) RunAll(stream);
+  if (kind != cudaMemcpyDeviceToDevice && !Captures(stream) && !IsPinned(host)) RunAll(stream);
   return error != cudaSuccess ? error : TheDevice().error;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
@@ -306,7 +312,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  *event = {stream, stream->num_run + stream->waiting.size()};
+  *event = {stream, stream == nullptr ? 0 : stream->num_run + stream->waiting.size()};
   return TheDevice().error;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -13,6 +13,7 @@ TEST_CASE("NearestName finds typos and nothing far away", "[base]") {
   CHECK(NearestName("max_token", names) == "max_tokens");
   CHECK(NearestName("zzzzzzzz", names).empty());
   CHECK(NearestName("--text", std::vector<std::string>{"--help"}).empty());
+  CHECK(NearestName("prot", std::vector<std::string>{"port"}) == "port");
   CHECK(NearestName("sevre", std::vector<std::string>{"serve"}) == "serve");
   CHECK(NearestName(std::string(100000, 'a'), names).empty());
   CHECK(NearestName("", names).empty());
