@@ -25,7 +25,9 @@ add_library(reprise_warnings INTERFACE)
 target_compile_options(reprise_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-restrict -Werror>
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra --Werror=all-warnings>)
+set(REPRISE_TEST_SECONDS 900)  # after which a test has hung
 if(REPRISE_SANITIZE)
+  set(REPRISE_TEST_SECONDS 2700)
   target_compile_options(reprise_options INTERFACE -fsanitize=${REPRISE_SANITIZE} -fno-omit-frame-pointer
                                                    -fno-sanitize-recover=all)
   target_link_options(reprise_options INTERFACE -fsanitize=${REPRISE_SANITIZE})
@@ -46,5 +48,5 @@ function(reprise_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE reprise_warnings reprise_test_main ${ARG_DEPENDS})
   add_test(NAME ${name} COMMAND ${name} --use-colour no WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 900)
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${REPRISE_TEST_SECONDS})
 endfunction()
