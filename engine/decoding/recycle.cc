@@ -102,7 +102,9 @@ void RecycleProposer::Ingest(const DraftRequest& request) {
   const Sequence& sequence = *request.sequence;
   State* state = &StateOf(sequence);
   const auto end = static_cast<int>(sequence.tokens.size());
-  for (int slot = FirstSlot(state); slot < end;) {
+  const int first = FirstSlot(state);
+  REPRISE_CHECK(first - 1 >= state->hidden_begin);
+  for (int slot = first; slot < end;) {
     if (batch_.num_tokens() == max_batch_tokens_) RunBatch();
     const int at = batch_.num_tokens();
     const int length = std::min(end - slot, max_batch_tokens_ - at);
