@@ -135,10 +135,10 @@ TEST_CASE("D7: drafts after a pause that the kept states bridge, and after one t
     // Only auto lets states go. A random module is drafted with for exploration alone.
     request->decoding = DecodingMethod::kAuto;
     scene.spy->pause_begin = 5;
-    scene.spy->pause_end = 60;
+    scene.spy->pause_end = 80;  // more than twice the states that are kept
     const auto result = RunAll(*scene.core, {request})[0];
     int late = 0;
-    for (const SpiedDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 60;
+    for (const SpiedDraft& draft : scene.spy->drafts) late += draft.position >= 20 + 80;
     CHECK(late > 0);
     const auto plain = scene.MakeRequest(2, request->prompt, 100);
     plain->decoding = DecodingMethod::kPlain;
