@@ -10,8 +10,9 @@
 
 namespace reprise {
 
-// The candidate with the smallest edit distance to `word`, or empty when none is near (more than half of it
-// differs). For messages like: unknown field 'temprature'; did you mean 'temperature'?
+// The candidate with the smallest edit distance to `word` (letters inserted, left out, replaced or exchanged
+// with their neighbour), or empty when none is near (more than a third of it differs). For messages like:
+// unknown field 'temprature'; did you mean 'temperature'?
 std::string NearestName(std::string_view word, std::span<const std::string> candidates);
 
 // "2GiB", "512MiB", "100MB", "4096" -> bytes.

@@ -113,7 +113,8 @@ def measure(options, setting):
         methods.append("unverified:1")
     profile, rows = run_binary(options, setting, methods, 1, options.pairs)
     result = {"setting": setting, "best": best, "choice": choice, "rows": rows, "profile": profile,
-              "commit": machine.description()["commit"], "against_best": ratio(rows, "auto", best), "against_plain": ratio(rows, "auto", "plain")}
+              "commit": machine.description()["commit"], "against_best": ratio(rows, "auto", best),
+              "against_plain": ratio(rows, "auto", "plain")}
     if "unverified:1" in methods:
         result["unverified"] = ratio(rows, "unverified:1", "plain")
     category, streams, temperature = setting
@@ -154,7 +155,8 @@ def comparison_table(results):
         lines.append(f"| {category} | {streams} | {temperature.replace('s', ', seeded')} | {result['best']} | "
                      f"{interval(result['against_best'])}{'' if holds(result) else ' **below the bar**'} | "
                      f"{interval(result['against_plain'])} | {per_pass:.2f} | "
-                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} | {result['commit']} |")
+                     f"{statistics.median(rates(rows, 'plain')):.0f} | {statistics.median(rates(rows, 'auto')):.0f} | "
+                     f"{result['commit']} |")
     return lines
 
 
