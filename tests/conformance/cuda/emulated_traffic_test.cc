@@ -40,7 +40,7 @@ TrafficWatch Watch(const Wish& wish) {
   const std::unique_ptr<Decoder> draft_model = LoadTinyDecoder("smollm2", *cuda.backend);
   const auto core = cuda.Engine(module.get(), draft_model.get());
   std::vector<std::shared_ptr<TokenStream>> streams;
-  for (const auto& request : Requests(2, 30)) {
+  for (const auto& request : Requests(2, 60)) {
     request->prompt.resize(3);
     request->decoding = wish.method;
     request->max_draft_tokens = wish.max_draft_tokens;
