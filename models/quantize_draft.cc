@@ -38,29 +38,24 @@ Result<std::string> ConfigWithoutDtype(const std::string& path) {
 
 class DraftQuantizer {
  public:
-  DraftQuantizer(const Checkpoint& checkpoint, const MatrixTypes& types, std::vector<ModelTensor> tensors,
-                 std::vector<TokenId> vocabulary)
-      : checkpoint_(checkpoint),
-        types_(types),
-        tensors_(std::move(tensors)),
-        vocabulary_(std::move(vocabulary)) {
-    for (const ModelTensor& tensor : tensors_) {
-      specs_.push_back({Name(tensor), TypeInQuantizedFile(tensor, types_), tensor.shape});
+  // An empty vocabulary is that of all tokens. Fails where the checkpoint does not hold `tensors`.
+  static Result<DraftQuantizer> Create(const Checkpoint& checkpoint, const MatrixTypes& types,
+                                       std::vector<ModelTensor> tensors, std::vector<TokenId> vocabulary) {
+    DraftQuantizer quantizer(types, std::move(tensors), std::move(vocabulary));
+    for (const ModelTensor& tensor : quantizer.tensors_) {
+      ASSIGN_OR_RETURN(const TensorInfo* source, FindTensor(checkpoint, tensor.role, tensor.layer));
+      RETURN_IF_ERROR(CheckShape(*source, tensor.shape));
+      quantizer.sources_.push_back(source);
     }
-    if (vocabulary_.empty()) return;
-    const auto size = static_cast<std::int64_t>(vocabulary_.size());
-    specs_.push_back({kVocabularyMap, WeightType::kF32, {size}, true});
+    return quantizer;
   }
 
   const std::vector<TensorSpec>& specs() const { return specs_; }
 
   Status Write(TensorWriter& writer, const std::function<void(double)>& progress) const {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      ASSIGN_OR_RETURN(const TensorInfo* source,
-                       FindTensor(checkpoint_, tensors_[i].role, tensors_[i].layer));
-      RETURN_IF_ERROR(CheckShape(*source, tensors_[i].shape));
       ASSIGN_OR_RETURN(const std::vector<std::byte> bytes,
-                       ConvertTensor(*source, {}, tensors_[i], specs_[i].type));
+                       ConvertTensor(*sources_[i], {}, tensors_[i], specs_[i].type));
       RETURN_IF_ERROR(writer.Write(specs_[i].name, 0, bytes));
       if (progress) progress(static_cast<double>(i + 1) / static_cast<double>(tensors_.size()));
     }
@@ -81,15 +76,22 @@ class DraftQuantizer {
   }
 
  private:
-  static std::string Name(const ModelTensor& tensor) {
-    return TensorName(TensorNaming::kGguf, tensor.role, tensor.layer);
+  DraftQuantizer(const MatrixTypes& types, std::vector<ModelTensor> tensors, std::vector<TokenId> vocabulary)
+      : types_(types), tensors_(std::move(tensors)), vocabulary_(std::move(vocabulary)) {
+    for (const ModelTensor& tensor : tensors_) {
+      const std::string name = TensorName(TensorNaming::kGguf, tensor.role, tensor.layer);
+      specs_.push_back({name, TypeInQuantizedFile(tensor, types_), tensor.shape});
+    }
+    if (vocabulary_.empty()) return;
+    const auto size = static_cast<std::int64_t>(vocabulary_.size());
+    specs_.push_back({kVocabularyMap, WeightType::kF32, {size}, true});
   }
 
-  const Checkpoint& checkpoint_;
   MatrixTypes types_;
   std::vector<ModelTensor> tensors_;
-  std::vector<TokenId> vocabulary_;  // empty: all tokens
-  std::vector<TensorSpec> specs_;    // of the tensors, then of the vocabulary
+  std::vector<const TensorInfo*> sources_;  // of each tensor, in the checkpoint
+  std::vector<TokenId> vocabulary_;
+  std::vector<TensorSpec> specs_;  // of the tensors, then of the vocabulary
 };
 
 }  // namespace
@@ -103,8 +105,9 @@ Result<QuantizeSummary> QuantizeDraft(const QuantizeOptions& options, DraftClass
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
                    OpenDraftCheckpoint(options.model, draft_class));
   ASSIGN_OR_RETURN(std::vector<TokenId> vocabulary, LoadDraftVocabulary(*checkpoint, config));
-  const DraftQuantizer quantizer(*checkpoint, {options.type, options.shortcut_type},
-                                 DraftTensors(config, draft_class), std::move(vocabulary));
+  ASSIGN_OR_RETURN(const DraftQuantizer quantizer,
+                   DraftQuantizer::Create(*checkpoint, {options.type, options.shortcut_type},
+                                          DraftTensors(config, draft_class), std::move(vocabulary)));
   ASSIGN_OR_RETURN(const std::unique_ptr<OutputDirectory> directory, OutputDirectory::Create(options.out));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<TensorWriter> writer,

@@ -200,6 +200,11 @@ TEST_CASE("bad input to the quantisation of a module is refused and leaves nothi
     edit("\"intermediate_size\":64", "\"intermediate_size\":96");
     refused({originals.module(), out}, StatusCode::kDataLoss, "layers.0.mlp.gate_proj.weight");
   }
+  SECTION("more layers than any disk holds") {
+    edit("\"num_hidden_layers\":2", "\"num_hidden_layers\":900");
+    edit("\"intermediate_size\":64", "\"intermediate_size\":1048576");
+    refused({originals.module(), out}, StatusCode::kDataLoss, "layers.0.mlp.gate_proj.weight");
+  }
   SECTION("configuration") {
     edit("\"hidden_kind\":\"post_norm\"", "\"hidden_kind\":\"no_norm\"");
     refused({originals.module(), out}, StatusCode::kInvalidArgument, "hidden_kind");
