@@ -29,6 +29,8 @@ std::size_t PanelBytesPerTileRow(ActivationKind kind) {
   switch (kind) {
     case ActivationKind::kFloat:
       return 128;
+    case ActivationKind::kBf16:
+      return 64;
     case ActivationKind::kTwoHalves:
       return 44;
     default:
@@ -59,11 +61,12 @@ int CpuMatMul::PanelSet::PanelOfRow(int row) const {
 
 CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const {
   const TileLayout& layout = GetTileLayout(type);
-  return {layout.activation,
+  const ActivationKind kind = kernels_.activation[static_cast<int>(type)];
+  return {kind,
           layout.offset,
           rows,
           (rows + panel_rows - 1) / panel_rows,
-          PanelBytesPerTileRow(layout.activation) * tiles,
+          PanelBytesPerTileRow(kind) * tiles,
           nullptr};
 }
 

@@ -62,6 +62,7 @@ struct Tiles {
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
 #include "kernels/cpu/peak-inl.h"
+#include "kernels/cpu/prefetch-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/matmul_tiles-inl.h"
