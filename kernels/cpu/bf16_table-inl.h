@@ -1,4 +1,5 @@
-// Puts the surrounding namespace's products of bfloat16, MatMulBf16, in the place of those that widen weights.
+// Puts the surrounding namespace's products of bfloat16, MatMulBf16, in the place of those that widen
+// weights.
 
 // Kernels of panels of 1..kRows rows.
 template <int kRows>

@@ -1,5 +1,5 @@
-// The AMX tile unit with bfloat16. Registers: 0 and 1 hold float [rows][16] sums, 2 the activations, 3 and 4 the
-// weights of 32 columns; 5 to 7 are further sums, for Peak.
+// The AMX tile unit with bfloat16. Registers: 0 and 1 hold float [rows][16] sums, 2 the activations, 3 and 4
+// the weights of 32 columns; 5 to 7 are further sums, for Peak.
 
 template <int kRows>
 struct alignas(64) Bf16TileConfig {
@@ -25,8 +25,8 @@ struct Bf16Tiles {
     _tile_loadd(0, sums, 4 * stride);
     _tile_loadd(1, sums + 16, 4 * stride);
   }
-  // For 32 columns: x bfloat16 [kRows][32], lines [16][32 weight rows][2 columns]. The products of even and of
-  // odd columns are added up apart, then both to the sum (Intel SDM, volume 2, TDPBF16PS).
+  // For 32 columns: x bfloat16 [kRows][32], lines [16][32 weight rows][2 columns]. The products of even and
+  // of odd columns are added up apart, then both to the sum (Intel SDM, volume 2, TDPBF16PS).
   void Multiply(const std::byte* x, const std::byte* lines) {
     asm volatile("" ::: "memory");
     _tile_loadd(2, x, 64);

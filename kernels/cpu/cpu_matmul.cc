@@ -62,12 +62,9 @@ int CpuMatMul::PanelSet::PanelOfRow(int row) const {
 CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const {
   const TileLayout& layout = GetTileLayout(type);
   const ActivationKind kind = kernels_.activation[static_cast<int>(type)];
-  return {kind,
-          layout.offset,
-          rows,
-          (rows + panel_rows - 1) / panel_rows,
-          PanelBytesPerTileRow(kind) * tiles,
-          nullptr};
+  return {
+      kind,   layout.offset, rows, (rows + panel_rows - 1) / panel_rows, PanelBytesPerTileRow(kind) * tiles,
+      nullptr};
 }
 
 float* CpuMatMul::ThreadSums(int thread) const {

@@ -1,5 +1,5 @@
-// The AVX-512 leg of a CPU that also multiplies bfloat16 (AVX512_BF16): products with such weights are its own,
-// the rest is the VNNI leg's. Compiled with those flags: see kernel_table.h for what that forbids.
+// The AVX-512 leg of a CPU that also multiplies bfloat16 (AVX512_BF16): products with such weights are its
+// own, the rest is the VNNI leg's. Compiled with those flags: see kernel_table.h for what that forbids.
 #include <immintrin.h>
 
 #include <cstddef>

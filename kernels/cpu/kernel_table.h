@@ -3,10 +3,11 @@
 // units include no code shared with others (standard containers, inline functions): the linker keeps one copy
 // of such a function, and it must not be the one a lesser CPU cannot run.
 //
-// All legs give the same bits but for products with bfloat16 weights, where a leg may have one of three families
-// of instructions: fused multiply-adds of widened weights, dot products of pairs, tiles. It uses one for every
-// number of rows. Every floating-point operation is spelled out, order included; subnormals are kept (FTZ and DAZ
-// stay off on every thread), except by the last two families, whose instructions take them for zero.
+// All legs give the same bits but for products with bfloat16 weights, where a leg may have one of three
+// families of instructions: fused multiply-adds of widened weights, dot products of pairs, tiles. It uses one
+// for every number of rows. Every floating-point operation is spelled out, order included; subnormals are
+// kept (FTZ and DAZ stay off on every thread), except by the last two families, whose instructions take them
+// for zero.
 #pragma once
 
 #include <cstddef>

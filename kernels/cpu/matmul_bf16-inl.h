@@ -1,5 +1,5 @@
-// bfloat16 weights times activations rounded to bfloat16, with AVX-512's dot products of pairs: for each pair of
-// columns, ascending, sum = fma(odd, odd, sum) and then sum = fma(even, even, sum), subnormal operands and
+// bfloat16 weights times activations rounded to bfloat16, with AVX-512's dot products of pairs: for each pair
+// of columns, ascending, sum = fma(odd, odd, sum) and then sum = fma(even, even, sum), subnormal operands and
 // results being zero (Intel SDM, volume 2, VDPBF16PS).
 
 REPRISE_INLINE __m512bh LoadWeightPairs(const std::byte* p) {
