@@ -10,7 +10,8 @@
 namespace reprise::test {
 namespace {
 
-// Elements of a row; zeros past its end.
+// Elements of a row; zeros past its end, which matter: adding one makes 0 of a negative result that was
+// flushed.
 struct PaddedRow {
   const float* data;
   int columns;
@@ -24,7 +25,8 @@ float Widened(PaddedRow w, PaddedRow x) {
 }
 float Pairs(PaddedRow w, PaddedRow x) {
   float sum = 0.0f;
-  for (int k = 0; k < w.columns; k += 2) sum = FlushedFma(w[k], x[k], FlushedFma(w[k + 1], x[k + 1], sum));
+  for (int k = 0; k < (w.columns + 31) / 32 * 32; k += 2)
+    sum = FlushedFma(w[k], x[k], FlushedFma(w[k + 1], x[k + 1], sum));
   return sum;
 }
 float Tiles(PaddedRow w, PaddedRow x) {
