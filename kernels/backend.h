@@ -307,8 +307,7 @@ std::unique_ptr<Backend> MakeReferenceBackend();
 
 struct CpuBackendOptions {
   int num_threads = 0;  // 0: one per core this process may use
-  // "avx2", "avx512-vnni", "avx512-bf16", "amx"; empty: the best this CPU has. $REPRISE_ISA overrides an
-  // empty value.
+  // "avx2", "avx512-vnni", "avx512-bf16", "amx"; empty: $REPRISE_ISA, or else the best this CPU has.
   std::string isa;
 };
 // FAILED_PRECONDITION naming what the CPU lacks; INVALID_ARGUMENT listing the legs for an unknown name.
