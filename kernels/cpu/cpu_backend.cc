@@ -60,7 +60,8 @@ class CpuBackend final : public Backend {
   }
   Status Synchronize() override { return failure_; }
   PeakRates MeasurePeaks() override {
-    return {MeasurePeak(kernels_.peak_integers), MeasurePeak(kernels_.peak_floats)};
+    return {MeasurePeak(kernels_.peak_integers), MeasurePeak(kernels_.peak_bf16),
+            MeasurePeak(kernels_.peak_floats)};
   }
 
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {

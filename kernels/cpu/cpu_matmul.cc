@@ -32,6 +32,8 @@ std::size_t PanelBytesPerTileRow(ActivationKind kind) {
   switch (kind) {
     case ActivationKind::kFloat:
       return 128;
+    case ActivationKind::kBf16:
+      return 64;
     case ActivationKind::kTwoHalves:
       return 44;
     default:
@@ -62,12 +64,10 @@ int CpuMatMul::PanelSet::PanelOfRow(int row) const {
 
 CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const {
   const TileLayout& layout = GetTileLayout(type);
-  return {layout.activation,
-          layout.offset,
-          rows,
-          (rows + panel_rows - 1) / panel_rows,
-          PanelBytesPerTileRow(layout.activation) * tiles,
-          nullptr};
+  const ActivationKind kind = kernels_.activation[static_cast<int>(type)];
+  return {
+      kind,   layout.offset, rows, (rows + panel_rows - 1) / panel_rows, PanelBytesPerTileRow(kind) * tiles,
+      nullptr};
 }
 
 float* CpuMatMul::ThreadSums(int thread) const {
