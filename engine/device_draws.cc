@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 #include <utility>
 
 #include "engine/decoding/rule.h"
+#include "engine/sampler.h"
 
 namespace reprise {
 namespace {
@@ -125,10 +125,7 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
       continue;
     }
     GeneratedToken token = TokenOf(end_row - from_end);
-    if (token.token < 0) {
-      return Internal("the model produced no finite logit at position " +
-                      std::to_string(sequence.num_known() + i));
-    }
+    if (token.token < 0) return NoFiniteLogit(sequence.num_known() + i);
     accepted->push_back(std::move(token));
     if (i < num_drafted && accepted->back().token != drafted()) break;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <random>
@@ -20,8 +21,9 @@ struct TinyModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 
+  // Of tests/data/models, or an absolute path.
   explicit TinyModel(const std::string& name = "smollm2", int threads = 2) {
-    const std::string path = "tests/data/models/" + name;
+    const std::string path = (std::filesystem::path("tests/data/models") / name).string();
     if (AvailableCpuIsas().empty()) {
       backend = MakeReferenceBackend();
     } else {
