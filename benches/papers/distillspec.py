@@ -152,7 +152,8 @@ def main():
     settings = candidates()
     trials = {name: distil(shop, name, flags, options.trial_tokens, 1) for name, flags in settings.items()}
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
-              "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {}}
+              "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {},
+              "note": f"{TRAIN_TOKENS:,} different ones, which the target wrote at temperature 1."}
     for temperature in TEMPERATURES:
         baseline, distilled, tau = choose(shop, temperature, trials)
         drafts = [[distil(shop, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
