@@ -30,7 +30,7 @@ def parse_arguments():
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
     parser.add_argument("--sparsities", default="0.1,0.2,0.25,0.3")
     parser.add_argument("--samples", default=112, type=int, help="calibration sequences of 2,048 tokens")
-    parser.add_argument("--recovery-tokens", default=100_000, type=int)
+    parser.add_argument("--recovery-tokens", default=50_000, type=int)
     parser.add_argument("--recovery-flags", default="--lr 1e-3 --warmup-steps 5 --seq-len 512 --batch-tokens 1024 "
                         "--targets attention mlp shortcuts head", help="of reprise_train.rft")
     parser.add_argument("--max-windows", default=0, type=int, help="of the test text; 0: all")
