@@ -9,7 +9,7 @@
 #include "cli/command.h"
 #include "cli/session.h"
 #include "models/config.h"
-#include "models/draft_config.h"
+#include "models/draft_checkpoint.h"
 #include "models/fingerprint.h"
 #include "models/formats/checkpoint.h"
 #include "models/model_tensors.h"
@@ -81,7 +81,7 @@ void PrintConfig(const ModelConfig& config) {
 // A recycle module or a draft that shares its target's embedding and head.
 Status InspectDraft(const std::string& path, DraftClass draft_class) {
   ASSIGN_OR_RETURN(const DraftConfig config, LoadDraftConfig(path, draft_class));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(path));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, OpenDraftCheckpoint(path, draft_class));
   PrintCheckpoint(*checkpoint);
   const bool module = draft_class == DraftClass::kRecycleModule;
   Row("kind", module ? "recycle module" : "draft that shares its target's embedding and head");
@@ -98,9 +98,7 @@ Status InspectDraft(const std::string& path, DraftClass draft_class) {
 // A path may hold weights, a tokenizer, or both; it is an error only when it holds neither.
 Status Inspect(const std::string& path) {
   if (!std::filesystem::exists(path)) return NotFound("no such file or directory: " + path);
-  for (const DraftClass draft_class : {DraftClass::kRecycleModule, DraftClass::kSharedDraft}) {
-    if (IsDraftClass(path, draft_class)) return InspectDraft(path, draft_class);
-  }
+  if (const auto draft_class = DraftClassOf(path)) return InspectDraft(path, *draft_class);
   const auto checkpoint = Checkpoint::Open(path);
   const auto config = LoadModelConfig(path);
   const auto tokenizer = Tokenizer::Load(path);

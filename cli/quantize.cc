@@ -1,4 +1,5 @@
-// reprise quantize: a block-quantised GGUF file from any model.
+// reprise quantize: a block-quantised GGUF file from any model; a directory with one from a recycle module or
+// a draft.
 #include <cinttypes>
 #include <cstdio>
 #include <utility>
@@ -37,10 +38,12 @@ int RunQuantize(const std::vector<std::string>& arguments) {
   QuantizeOptions options;
   std::string type = "q8_0";
   std::string shortcuts = "q8_0";
-  Flags flags("quantize", "Write a model as a block-quantised GGUF file");
-  flags.Text("model", "PATH", "Hugging Face directory or GGUF file; without it, the embedded model",
+  Flags flags("quantize", "Write a model, a recycle module or a draft in a block-quantised form");
+  flags.Text("model", "PATH",
+             "Hugging Face directory, GGUF file, or the directory of a recycle module or of a draft made for "
+             "one target; without it, the embedded model",
              &options.model);
-  flags.Text("out", "FILE", "GGUF file to make", &options.out);
+  flags.Text("out", "PATH", "GGUF file to make; of a module or such a draft the directory", &options.out);
   flags.Choice("type", "Of the matrices", &type, {"q8_0", "q4_0", "q4_1"});
   flags.Choice("shortcut-type", "Of a sliced model's shortcut matrices", &shortcuts,
                {"q8_0", "q4_0", "q4_1"});

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "compress/output_directory.h"
 #include "models/formats/gguf.h"
+#include "models/formats/output_directory.h"
 #include "models/formats/tensor_writer.h"
 #include "models/model_tensors.h"
 #include "models/sliced_config.h"

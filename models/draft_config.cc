@@ -45,12 +45,16 @@ Status CheckShared(const JsonFields& fields) {
 
 }  // namespace
 
-bool IsDraftClass(const std::string& directory, DraftClass expected) {
+std::optional<DraftClass> DraftClassOf(const std::string& directory) {
   const std::string path = ConfigPath(directory);
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return false;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   const auto object = ReadJsonObject(path);
-  return object.ok() && CheckClass(JsonFields(*object, path), expected).ok();
+  if (!object.ok()) return std::nullopt;
+  for (const DraftClass draft_class : {DraftClass::kRecycleModule, DraftClass::kSharedDraft}) {
+    if (CheckClass(JsonFields(*object, path), draft_class).ok()) return draft_class;
+  }
+  return std::nullopt;
 }
 
 Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass expected) {
@@ -116,25 +120,6 @@ Status CheckMadeFor(const std::string& directory, const DraftConfig& draft, cons
     return differ("a model with fingerprint", draft.base_sha256, target_sha256);
   }
   return OkStatus();
-}
-
-Result<std::vector<TokenId>> LoadDraftVocabulary(const Checkpoint& checkpoint, const DraftConfig& config) {
-  std::vector<TokenId> tokens;
-  if (config.draft_vocab_size == config.layers.vocab_size) return tokens;
-  ASSIGN_OR_RETURN(const std::vector<std::int64_t> ids, checkpoint.Integers("d2t"));
-  if (ids.size() != static_cast<std::size_t>(config.draft_vocab_size)) {
-    return DataLoss("tensor 'd2t' has " + std::to_string(ids.size()) + " entries, but draft_vocab_size is " +
-                    std::to_string(config.draft_vocab_size));
-  }
-  for (const std::int64_t id : ids) {
-    if (id < 0 || id >= config.layers.vocab_size) {
-      return DataLoss("tensor 'd2t' names token " + std::to_string(id) + " outside the vocabulary of " +
-                      std::to_string(config.layers.vocab_size));
-    }
-    if (!tokens.empty() && id <= tokens.back()) return DataLoss("tensor 'd2t' does not ascend");
-    tokens.push_back(static_cast<TokenId>(id));
-  }
-  return tokens;
 }
 
 }  // namespace reprise

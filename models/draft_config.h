@@ -2,12 +2,11 @@
 // vocabulary matrices (docs/file-formats.md).
 #pragma once
 
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "base/status.h"
 #include "models/config.h"
-#include "models/formats/checkpoint.h"
 
 namespace reprise {
 
@@ -26,8 +25,8 @@ struct DraftConfig {
 
 enum class DraftClass { kRecycleModule, kSharedDraft };
 
-// True when DIR/config.json names the class. False for anything else, also for what cannot be read.
-bool IsDraftClass(const std::string& directory, DraftClass expected);
+// What DIR/config.json names. Nothing for anything else, also for what cannot be read.
+std::optional<DraftClass> DraftClassOf(const std::string& directory);
 
 // INVALID_ARGUMENT, naming file and field, for another class or values that are missing or wrong.
 Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass expected);
@@ -35,8 +34,5 @@ Result<DraftConfig> LoadDraftConfig(const std::string& directory, DraftClass exp
 // FAILED_PRECONDITION, with both values, unless it was made for this target.
 Status CheckMadeFor(const std::string& directory, const DraftConfig& draft, const ModelConfig& target,
                     const std::string& target_name, const std::string& target_sha256);
-
-// The draft vocabulary: tensor "d2t", ascending ids below vocab_size; empty when it is the whole vocabulary.
-Result<std::vector<TokenId>> LoadDraftVocabulary(const Checkpoint& checkpoint, const DraftConfig& config);
 
 }  // namespace reprise

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "models/draft_config.h"
+#include "models/draft_checkpoint.h"
 #include "models/fingerprint.h"
 #include "models/formats/json_file.h"
 #include "models/json_fields.h"
@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Drafts are small and their own size is what they cost: held in 8 bits.
+// Drafts are small and their own size is what they cost: held in 8 bits, unless their file is quantised.
 constexpr WeightType kDraftHeldAs = WeightType::kQ8_0;
 
 int Positions(const ModelConfig& config, int max_positions) {
@@ -46,7 +46,8 @@ Result<std::unique_ptr<Decoder>> LoadSharedDraft(const std::string& path, const 
   ASSIGN_OR_RETURN(const DraftConfig config, LoadDraftConfig(path, DraftClass::kSharedDraft));
   ASSIGN_OR_RETURN(const std::string sha256, BaseFingerprint(target_checkpoint, target.config()));
   RETURN_IF_ERROR(CheckMadeFor(path, config, target.config(), target.name(), sha256));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(path));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                   OpenDraftCheckpoint(path, DraftClass::kSharedDraft));
   VocabularyWeights vocabulary = target.decoder().vocabulary();
   ASSIGN_OR_RETURN(vocabulary.head_tokens, LoadDraftVocabulary(*checkpoint, config));
   if (!vocabulary.head_tokens.empty()) {
@@ -60,7 +61,7 @@ Result<std::unique_ptr<Decoder>> LoadSharedDraft(const std::string& path, const 
 Result<std::unique_ptr<Decoder>> LoadDraft(const std::string& path, const Model& target,
                                            const Checkpoint& target_checkpoint, Backend& backend,
                                            int max_positions) {
-  if (IsDraftClass(path, DraftClass::kSharedDraft)) {
+  if (DraftClassOf(path) == DraftClass::kSharedDraft) {
     return LoadSharedDraft(path, target, target_checkpoint, backend, max_positions);
   }
   ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(path));

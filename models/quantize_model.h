@@ -1,4 +1,5 @@
-// From any model on disk to a block-quantised GGUF file: what `reprise quantize` does.
+// From any model on disk to a block-quantised GGUF file, and from modules and drafts to directories with one:
+// what `reprise quantize` does.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,10 @@
 namespace reprise {
 
 struct QuantizeOptions {
-  std::string model;                    // a Hugging Face directory or a GGUF file
-  std::string out;                      // the file to make; must not exist
+  // A Hugging Face directory, a GGUF file, or the directory of a recycle module or of a draft that shares its
+  // target's vocabulary matrices.
+  std::string model;
+  std::string out;                      // the file to make, of the last two a directory; must not exist
   WeightType type = WeightType::kQ8_0;  // of the matrices: Q8_0, Q4_0 or Q4_1
   // Of a sliced model's shortcuts. The residual stream itself passes through all of them, so that what they
   // are off by adds up over the layers.
@@ -27,7 +30,7 @@ struct QuantizeSummary {
 
 // Matrices that are of the wanted type already are copied as they are; others are rounded to it from their
 // dequantised values. The widths of a sliced model become multiples of a block, by zeros that change no
-// output. Vectors stay F32. The tokenizer comes along. A run that fails leaves no file. Bad input is
+// output. Vectors stay F32. The tokenizer comes along. A run that fails leaves nothing. Bad input is
 // INVALID_ARGUMENT, NOT_FOUND or DATA_LOSS naming it. `progress` gets the share of tensors done.
 Result<QuantizeSummary> QuantizeModel(const QuantizeOptions& options,
                                       const std::function<void(double)>& progress);

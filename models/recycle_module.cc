@@ -5,12 +5,14 @@
 
 #include "base/check.h"
 #include "models/activations.h"
+#include "models/draft_checkpoint.h"
 #include "models/fingerprint.h"
 
 namespace reprise {
 namespace {
 
-// The format a module's matrices are held in: half the bytes of what is on disk, and close to exact.
+// The format that a module's float matrices are held in: half the bytes of bf16, and close to exact. Those of
+// a quantised file are held in the blocks that they have.
 constexpr WeightType kHeldAs = WeightType::kQ8_0;
 
 }  // namespace
@@ -23,7 +25,8 @@ Result<std::unique_ptr<RecycleModule>> RecycleModule::Load(const std::string& di
   ASSIGN_OR_RETURN(DraftConfig config, LoadDraftConfig(directory, DraftClass::kRecycleModule));
   ASSIGN_OR_RETURN(const std::string sha256, BaseFingerprint(target_checkpoint, target.config()));
   RETURN_IF_ERROR(CheckMadeFor(directory, config, target.config(), target_name, sha256));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(directory));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                   OpenDraftCheckpoint(directory, DraftClass::kRecycleModule));
   const int width = config.layers.hidden_size;
   WeightLoader loader(*checkpoint, backend, kHeldAs);
   const int embedding = config.embedding_size;

@@ -29,7 +29,8 @@ class RecycleModule {
   };
 
   // `target` has been loaded from `target_checkpoint`, which is needed again for the rows of a reduced head.
-  // Matrices are held in 8 bits. FAILED_PRECONDITION when it was made for another target.
+  // Matrices are held in 8 bits, or in the blocks of their file. FAILED_PRECONDITION when it was made for
+  // another target; otherwise as OpenDraftCheckpoint.
   static Result<std::unique_ptr<RecycleModule>> Load(const std::string& directory, const Decoder& target,
                                                      const Checkpoint& target_checkpoint,
                                                      const std::string& target_name, Backend& backend,

@@ -41,6 +41,10 @@ Result<std::unique_ptr<Checkpoint>> OpenGguf(const std::string& path) {
 
 }  // namespace
 
+bool HasSafetensors(const std::string& directory) {
+  return Exists(fs::path(directory) / kSingleFile) || Exists(fs::path(directory) / kIndexFile);
+}
+
 Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return OpenDirectory(path);

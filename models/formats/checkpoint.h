@@ -32,6 +32,9 @@ struct TensorInfo {
   }
 };
 
+// Whether a directory has the safetensors that Checkpoint::Open would take.
+bool HasSafetensors(const std::string& directory);
+
 class Checkpoint {
  public:
   // `path` is a GGUF file, a .safetensors file, or a Hugging Face directory (model.safetensors, or the shards

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <set>
 #include <span>
@@ -295,7 +296,7 @@ class GgufReader {
   Status PlaceTensors() {
     ASSIGN_OR_RETURN(const std::uint64_t alignment, Alignment());
     const std::uint64_t begin = (reader_.offset() + alignment - 1) / alignment * alignment;
-    const std::uint64_t available = bytes_.size() > begin ? bytes_.size() - begin : 0;
+    const auto data = bytes_.subspan(std::min<std::uint64_t>(begin, bytes_.size()));
     for (TableEntry& entry : table_) {
       if (entry.offset % alignment != 0) {
         return DataLoss("tensor " + Quoted(entry.name) + " has offset " + std::to_string(entry.offset) +
@@ -303,23 +304,42 @@ class GgufReader {
       }
       const auto type = SupportedType(entry.type);
       if (!type) {
-        contents_.unsupported.emplace(std::move(entry.name), entry.type);
+        RETURN_IF_ERROR(SetAside(std::move(entry), data));
         continue;
       }
       TensorInfo tensor;
-      tensor.name = std::move(entry.name);
+      tensor.name = entry.name;
       tensor.type = *type;
-      tensor.shape = std::move(entry.shape);
+      tensor.shape = entry.shape;
       ASSIGN_OR_RETURN(tensor.bytes, TensorBytes(tensor));
-      if (entry.offset > available || tensor.bytes > available - entry.offset) {
-        return DataLoss("tensor " + Quoted(tensor.name) + " needs " + std::to_string(tensor.bytes) +
-                        " bytes at data offset " + std::to_string(entry.offset) + ", but the file has only " +
-                        std::to_string(available) + " bytes of data: it is truncated");
-      }
-      tensor.data = bytes_.data() + begin + entry.offset;
+      ASSIGN_OR_RETURN(const auto bytes, BytesOf(entry, tensor.bytes, data));
+      tensor.data = bytes.data();
       contents_.tensors.push_back(std::move(tensor));
     }
     return OkStatus();
+  }
+
+  // Integers keep their bytes; of what cannot be read not even the size is known.
+  Status SetAside(TableEntry entry, std::span<const std::byte> data) {
+    OtherTensor tensor{std::string(entry.type), entry.shape, {}};
+    if (std::uint64_t size = IntegerBytes(entry.type); size > 0) {
+      for (const std::int64_t count : entry.shape) {
+        if (__builtin_mul_overflow(size, count, &size)) size = std::numeric_limits<std::uint64_t>::max();
+      }
+      ASSIGN_OR_RETURN(tensor.bytes, BytesOf(entry, size, data));
+    }
+    contents_.others.Add(std::move(entry.name), std::move(tensor));
+    return OkStatus();
+  }
+
+  static Result<std::span<const std::byte>> BytesOf(const TableEntry& entry, std::uint64_t size,
+                                                    std::span<const std::byte> data) {
+    if (entry.offset <= data.size() && size <= data.size() - entry.offset) {
+      return data.subspan(entry.offset, size);
+    }
+    return DataLoss("tensor " + Quoted(entry.name) + " needs " + std::to_string(size) +
+                    " bytes at data offset " + std::to_string(entry.offset) + ", but the file has only " +
+                    std::to_string(data.size()) + " bytes of data: it is truncated");
   }
 
   static Result<std::size_t> TensorBytes(const TensorInfo& tensor) {
@@ -371,15 +391,6 @@ const GgufValue* GgufFile::FindMetadata(std::string_view key) const {
 const TensorInfo* GgufFile::Find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found != by_name_.end() ? found->second : nullptr;
-}
-
-std::string_view GgufFile::UnsupportedType(std::string_view name) const {
-  const auto found = contents_.unsupported.find(name);
-  return found != contents_.unsupported.end() ? std::string_view(found->second) : std::string_view();
-}
-
-Result<std::vector<std::int64_t>> GgufFile::Integers(std::string_view name) const {
-  return NotFound("there is no tensor " + Quoted(name) + " of integers: GGUF files are not read for them");
 }
 
 }  // namespace reprise

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "models/formats/checkpoint.h"
 #include "models/formats/gguf_value.h"
+#include "models/formats/other_tensors.h"
 
 namespace reprise {
 
@@ -37,15 +38,19 @@ class GgufFile final : public Checkpoint {
   std::string_view format() const override { return "gguf"; }
   const std::vector<TensorInfo>& tensors() const override { return contents_.tensors; }
   const TensorInfo* Find(std::string_view name) const override;
-  std::string_view UnsupportedType(std::string_view name) const override;
-  Result<std::vector<std::int64_t>> Integers(std::string_view name) const override;
+  std::string_view UnsupportedType(std::string_view name) const override {
+    return contents_.others.Type(name);
+  }
+  Result<std::vector<std::int64_t>> Integers(std::string_view name) const override {
+    return contents_.others.Integers(name);
+  }
   void ReleasePages() const override { file_.ReleasePages(); }
 
   // What the reader (gguf.cc) finds in the file.
   struct Contents {
     Metadata metadata;
     std::vector<TensorInfo> tensors;
-    std::map<std::string, std::string, std::less<>> unsupported;  // tensor name -> ggml's name of its type
+    OtherTensors others;
   };
 
  private:

@@ -24,6 +24,8 @@ enum class ValueType : std::uint32_t {
   kFloat64 = 12,
 };
 
+constexpr std::uint32_t kInt32Tensor = 26;
+
 std::uint32_t TensorTypeNumber(WeightType type) {
   switch (type) {
     case WeightType::kF32:
@@ -159,7 +161,7 @@ std::string GgufHeader(std::span<const TensorSpec> tensors, const GgufFile::Meta
     writer.Number(static_cast<std::uint32_t>(tensor.shape.size()));
     for (auto size = tensor.shape.rbegin(); size != tensor.shape.rend(); ++size)
       writer.Number(static_cast<std::uint64_t>(*size));
-    writer.Number(TensorTypeNumber(tensor.type));
+    writer.Number(tensor.integers ? kInt32Tensor : TensorTypeNumber(tensor.type));
     writer.Number(offset);
     offset += (tensor.bytes() + kGgufAlignment - 1) / kGgufAlignment * kGgufAlignment;
   }

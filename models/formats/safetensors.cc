@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -15,6 +14,7 @@
 #include "base/mapped_file.h"
 #include "models/formats/byte_reader.h"
 #include "models/formats/json_file.h"
+#include "models/formats/other_tensors.h"
 #include "models/formats/quoted.h"
 
 namespace reprise {
@@ -24,16 +24,9 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 
-// A tensor of a type that is no weight.
-struct OtherTensor {
-  std::string dtype;
-  std::vector<std::int64_t> shape;
-  std::span<const std::byte> bytes;
-};
-
 struct Contents {
   std::vector<TensorInfo> tensors;
-  std::map<std::string, OtherTensor, std::less<>> others;  // by name
+  OtherTensors others;
 };
 
 struct ByteRange {
@@ -92,8 +85,8 @@ Result<ByteRange> ReadEntry(const std::string& name, const json& entry, std::spa
   ASSIGN_OR_RETURN(ByteRange range, ReadOffsets(entry, data.size()));
   const auto type = SupportedType(dtype->get_ref<const std::string&>());
   if (!type) {
-    contents->others.emplace(name, OtherTensor{dtype->get<std::string>(), tensor.shape,
-                                               data.subspan(range.begin, range.end - range.begin)});
+    contents->others.Add(
+        name, {dtype->get<std::string>(), tensor.shape, data.subspan(range.begin, range.end - range.begin)});
     return range;
   }
   tensor.type = *type;
@@ -106,23 +99,6 @@ Result<ByteRange> ReadEntry(const std::string& name, const json& entry, std::spa
   tensor.data = data.data() + range.begin;
   contents->tensors.push_back(std::move(tensor));
   return range;
-}
-
-template <typename T>
-std::vector<std::int64_t> Widen(std::span<const std::byte> bytes) {
-  std::vector<T> values(bytes.size() / sizeof(T));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
-  return {values.begin(), values.end()};
-}
-
-Result<std::vector<std::int64_t>> ReadIntegers(const OtherTensor& tensor) {
-  const std::size_t width = tensor.dtype == "I64" ? 8 : tensor.dtype == "I32" ? 4 : 0;
-  if (width == 0) return DataLoss("has type " + Quoted(tensor.dtype) + "; I32 or I64 is expected");
-  if (tensor.shape.size() != 1 || tensor.bytes.size() % width != 0 ||
-      static_cast<std::uint64_t>(tensor.shape[0]) != tensor.bytes.size() / width) {
-    return DataLoss("is not one row of integers as long as its data");
-  }
-  return width == 8 ? Widen<std::int64_t>(tensor.bytes) : Widen<std::int32_t>(tensor.bytes);
 }
 
 Status CheckOverlaps(std::vector<ByteRange> ranges) {
@@ -179,7 +155,7 @@ class SafetensorsCheckpoint final : public Checkpoint {
       }
       tensors_.push_back(std::move(tensor));
     }
-    others_.merge(contents->others);
+    others_.Merge(contents->others);
     return OkStatus();
   }
 
@@ -189,16 +165,9 @@ class SafetensorsCheckpoint final : public Checkpoint {
     const auto found = by_name_.find(name);
     return found != by_name_.end() ? &tensors_[found->second] : nullptr;
   }
-  std::string_view UnsupportedType(std::string_view name) const override {
-    const auto found = others_.find(name);
-    return found != others_.end() ? std::string_view(found->second.dtype) : std::string_view();
-  }
+  std::string_view UnsupportedType(std::string_view name) const override { return others_.Type(name); }
   Result<std::vector<std::int64_t>> Integers(std::string_view name) const override {
-    const auto found = others_.find(name);
-    if (found == others_.end()) return NotFound("there is no tensor " + Quoted(name) + " of integers");
-    Result<std::vector<std::int64_t>> values = ReadIntegers(found->second);
-    if (!values.ok()) return DataLoss("tensor " + Quoted(name) + " " + values.status().message());
-    return values;
+    return others_.Integers(name);
   }
   void ReleasePages() const override {
     for (const MappedFile& file : files_) file.ReleasePages();
@@ -208,7 +177,7 @@ class SafetensorsCheckpoint final : public Checkpoint {
   std::vector<MappedFile> files_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::size_t, std::less<>> by_name_;  // index into tensors_
-  std::map<std::string, OtherTensor, std::less<>> others_;
+  OtherTensors others_;
 };
 
 // A shard is a file beside the index: its name has no way out of the directory.

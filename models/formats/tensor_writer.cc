@@ -13,11 +13,13 @@
 
 #include "base/check.h"
 #include "models/formats/gguf_header.h"
+#include "models/formats/other_tensors.h"
 
 namespace reprise {
 namespace {
 
 constexpr std::size_t kSafetensorsAlignment = 8;
+constexpr std::string_view kIntegers = "I32";
 
 std::size_t RoundUp(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -35,7 +37,7 @@ std::string SafetensorsHeader(std::span<const TensorSpec> tensors,
   std::size_t begin = 0;
   for (const TensorSpec& tensor : tensors) {
     const std::size_t end = begin + tensor.bytes();
-    header[tensor.name] = {{"dtype", GetWeightTypeInfo(tensor.type).name},
+    header[tensor.name] = {{"dtype", tensor.integers ? kIntegers : GetWeightTypeInfo(tensor.type).name},
                            {"shape", tensor.shape},
                            {"data_offsets", {begin, end}}};
     begin = end;
@@ -57,7 +59,8 @@ std::int64_t TensorSpec::elements() const {
 }
 
 std::size_t TensorSpec::bytes() const {
-  return *WeightBytes(type, elements());
+  return integers ? IntegerBytes(kIntegers) * static_cast<std::size_t>(elements())
+                  : *WeightBytes(type, elements());
 }
 
 Result<std::unique_ptr<TensorWriter>> TensorWriter::CreateSafetensors(

@@ -22,6 +22,7 @@ struct TensorSpec {
   std::string name;
   WeightType type = WeightType::kF32;
   std::vector<std::int64_t> shape;
+  bool integers = false;  // I32, a vocabulary map, whatever `type` says
 
   std::int64_t elements() const;
   // The rows are whole blocks of the type.

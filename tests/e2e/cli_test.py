@@ -89,6 +89,24 @@ class Tools(unittest.TestCase):
         again = self.slice(sparsity=0.25)
         self.assertEqual((again.returncode, "exists already" in again.stderr), (1, True), again.stderr)
 
+    def test_a_quantized_family_generates_as_the_original(self):
+        assets = harness.EMBEDDED.parent
+        for part, parameters in (("recycle", 869632), ("draft", 738048)):
+            result = run("quantize", "--model", assets / part, "--out", self.folder / part)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn(f"{parameters} parameters", result.stdout)
+            listing = run("inspect", self.folder / part).stdout
+            self.assertRegex(listing, r"format +gguf\n(.*\n)*weight types +F32 0.\d %, Q8_0 99.\d %\nkind +\w")
+        (self.folder / "family.json").write_text(
+            json.dumps({"target": str(harness.EMBEDDED), "recycle": "recycle", "draft": "draft"}))
+        for method in ("recycle", "speculative"):
+            texts, counts = zip(*(
+                (result.stdout, re.search(r"\d+ of \d+ drafted", result.stderr).group())
+                for result in (run("generate", "--model", family, "--prompt", "Once upon a time", "--max-tokens", 30,
+                                   "--temperature", 0, "--decoding", method) for family in (assets, self.folder))))
+            self.assertEqual(texts[0], texts[1])
+            self.assertEqual(counts[0], counts[1])
+
     def test_bad_values_of_every_flag_end_in_one_line(self):
         bad = [(1, "sparsity", 1, "below 1"), (2, "sparsity", "half", "--sparsity"), (2, "sparsity", -0.5, "--sparsity"),
                (2, "samples", 0, "--samples"), (1, "samples", 5000, "5000 are wanted"), (1, "seq-len", 4096, "--seq-len"),
@@ -105,6 +123,9 @@ class Tools(unittest.TestCase):
         self.assert_fails(2, run("quantize", "--model", harness.TINY, "--out", out, "--type", "q9"), "q8_0|q4_0")
         self.assert_fails(2, run("quantize", "--model", harness.TINY), "--out is missing")
         self.assert_fails(1, run("quantize", "--model", "/nowhere", "--out", out), "/nowhere")
+        module = harness.EMBEDDED.parent / "recycle"
+        self.assert_fails(1, run("quantize", "--model", module, "--out", harness.TINY), "exists already")
+        self.assert_fails(1, run("quantize", "--model", module, "--out", self.folder / "no" / "where"), "cannot make")
 
 
     def test_weights_that_are_no_number_end_every_tool(self):

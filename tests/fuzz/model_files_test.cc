@@ -9,9 +9,12 @@
 #include "base/noise.h"
 #include "base/utf8.h"
 #include "models/config.h"
+#include "models/draft_checkpoint.h"
+#include "models/quantize_model.h"
 #include "models/tensor_names.h"
 #include "tests/unit/models/formats/gguf_builder.h"
 #include "tests/unit/models/formats/temp_dir.h"
+#include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
 namespace {
@@ -169,6 +172,26 @@ TEST_CASE("Damaged files of a Hugging Face directory are accepted or refused") {
     std::filesystem::copy("tests/data/models/" + source, dir.path());
     Fuzz(dir, name, 800, [&dir] { OpenEverything(dir.path()); });
   }
+}
+
+TEST_CASE("Damaged files of a recycle module, quantised or not, are accepted or refused") {
+  const bool quantized = GENERATE(false, true);
+  const TempDir dir;
+  const std::string target = "tests/data/models/smollm2";
+  const auto checkpoint = std::move(Checkpoint::Open(target)).value();
+  WriteModule(dir.path(), *checkpoint, LoadModelConfig(target).value(), {ModuleKind::kRandom, 1, false, 90});
+  REQUIRE(QuantizeModel({dir.path(), dir.path() + "/quantized"}, nullptr).ok());
+  const std::string form = quantized ? "quantized/" : "";
+  const auto open = [&] {
+    const auto config = LoadDraftConfig(dir.path() + "/" + form, DraftClass::kRecycleModule);
+    CheckStatus(config.status());
+    const auto file = OpenDraftCheckpoint(dir.path() + "/" + form, DraftClass::kRecycleModule);
+    CheckStatus(file.status());
+    if (file.ok()) ReadAll(**file);
+    if (file.ok() && config.ok()) CheckStatus(LoadDraftVocabulary(**file, *config).status());
+  };
+  Fuzz(dir, form + (quantized ? "model.gguf" : "model.safetensors"), 1500, open);
+  Fuzz(dir, form + "config.json", 800, open);
 }
 
 TEST_CASE("Every prefix of a tiny GGUF's header is refused") {

@@ -11,30 +11,18 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reprise_train.errors import TrainError, UsageError
 from reprise_train.files import read_json
+from reprise_train.gguf_files import gguf_name, parameter_names, read_gguf
 from reprise_train.hf_names import hf_name, read_config
 from reprise_train.model import Decoder, ModelConfig
 from reprise_train.tensor_files import read_tensors
 
 HEAD = "head.weight"
 """Name of the output head in `Base.weights` when it is not tied to the embedding."""
-
-_GGUF_LAYER_NAMES = {
-    "attention_norm.weight": "attn_norm.weight",
-    "attention.query.weight": "attn_q.weight",
-    "attention.key.weight": "attn_k.weight",
-    "attention.value.weight": "attn_v.weight",
-    "attention.out.weight": "attn_output.weight",
-    "ffn_norm.weight": "ffn_norm.weight",
-    "ffn.gate.weight": "ffn_gate.weight",
-    "ffn.up.weight": "ffn_up.weight",
-    "ffn.down.weight": "ffn_down.weight",
-}
 
 
 @dataclass(frozen=True)
@@ -106,11 +94,6 @@ def load_base(path: Path) -> Base:
     return _load_gguf(path)
 
 
-def _parameter_names(num_layers: int) -> list[str]:
-    names = ["embed.weight", "norm.weight"]
-    return names + [f"layers.{index}.{name}" for index in range(num_layers) for name in _GGUF_LAYER_NAMES]
-
-
 def check_finite(path: Path, weights: dict[str, Tensor]) -> None:
     """Raises TrainError naming a tensor that holds an infinity or a NaN."""
     for name, weight in weights.items():
@@ -132,7 +115,7 @@ def _load_hugging_face(folder: Path) -> Base:
         raise TrainError(f"{folder}: rope_scaling is not supported")
     try:
         config = read_config(raw)
-        weights = {name: tensors[hf_name(name)].float() for name in _parameter_names(config.num_layers)}
+        weights = {name: tensors[hf_name(name)].float() for name in parameter_names(config.num_layers)}
     except KeyError as error:
         raise TrainError(f"{folder}: {error} is missing") from None
     except (TypeError, ValueError, UsageError) as error:
@@ -150,27 +133,13 @@ def stop_ids(raw: dict) -> tuple[int, ...]:
 
 
 def _load_gguf(path: Path) -> Base:
-    try:
-        from gguf import GGUFReader
-        from gguf.quants import dequantize
-    except ImportError:
-        raise TrainError("reading GGUF files needs the Python package gguf: pip install gguf") from None
-    try:
-        reader = GGUFReader(path)
-        tensors = {tensor.name: tensor for tensor in reader.tensors}
-        fields = {name: field.contents() for name, field in reader.fields.items()}
-    except (OSError, ValueError, IndexError) as error:
-        raise TrainError(f"cannot read {path}: {error}") from None
+    fields, tensors = read_gguf(path)
     if fields.get("general.architecture") != "llama" or "llama.rope.scaling.type" in fields:
         raise TrainError(f"{path}: only the llama architecture without rope scaling is supported")
 
-    def read(name: str) -> Tensor:
-        tensor = tensors[name]
-        return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
-
     try:
         config = ModelConfig(
-            vocab_size=int(tensors["token_embd.weight"].shape[1]),
+            vocab_size=len(tensors["token_embd.weight"]),
             hidden_size=fields["llama.embedding_length"],
             num_layers=fields["llama.block_count"],
             num_heads=fields["llama.attention.head_count"],
@@ -180,10 +149,7 @@ def _load_gguf(path: Path) -> Base:
             rope_theta=fields.get("llama.rope.freq_base", 10000.0),
             norm_eps=fields["llama.attention.layer_norm_rms_epsilon"],
         )
-        weights = {"embed.weight": read("token_embd.weight"), "norm.weight": read("output_norm.weight")}
-        for index in range(config.num_layers):
-            for ours, theirs in _GGUF_LAYER_NAMES.items():
-                weights[f"layers.{index}.{ours}"] = read(f"blk.{index}.{theirs}")
+        weights = {name: tensors[gguf_name(name)] for name in parameter_names(config.num_layers)}
     except KeyError as error:
         raise TrainError(f"{path}: {error} is missing") from None
     for index in range(config.num_layers):
@@ -191,7 +157,7 @@ def _load_gguf(path: Path) -> Base:
             name = f"layers.{index}.attention.{name}.weight"
             weights[name] = _half_split(weights[name], heads)
     if "output.weight" in tensors:
-        weights[HEAD] = read("output.weight")
+        weights[HEAD] = tensors["output.weight"]
     check_finite(path, weights)
     end = fields.get("tokenizer.ggml.eos_token_id")
     return Base(path.stem, path, config, weights, () if end is None else (int(end),))

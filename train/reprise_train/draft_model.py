@@ -68,6 +68,6 @@ def export_draft(draft: Draft, target: Base, draft_ids: Tensor, folder: Path, ca
 
 def load_draft(folder: Path, target: Base) -> tuple[Draft, Tensor]:
     """An exported draft in fp32, and its draft ids. Raises TrainError when it is not a draft of `target`."""
-    raw, weights = read_proposer(folder, target)
+    raw, stored = read_proposer(folder, target, hf_name)
     draft = Draft(target, raw.get("num_hidden_layers", 0))
-    return draft, fill_proposer(draft, hf_name, weights, target, folder)
+    return draft, fill_proposer(draft, stored, raw, target, folder)

@@ -35,7 +35,7 @@ def export_module(module: RecycleModule, base: Base, draft_ids: Tensor, folder: 
 
 def load_module(folder: Path, base: Base) -> tuple[RecycleModule, Tensor]:
     """An exported module in fp32, and its draft ids. Raises TrainError when it is not a module of `base`."""
-    raw, weights = read_proposer(folder, base)
+    raw, stored = read_proposer(folder, base, file_name)
     layers, longest = raw.get("num_hidden_layers", 0), raw.get("max_draft_tokens", 0)
     module = RecycleModule(ModuleConfig(base.config, layers, longest, base.embedding.shape[1]))
-    return module, fill_proposer(module, file_name, weights, base, folder)
+    return module, fill_proposer(module, stored, raw, base, folder)

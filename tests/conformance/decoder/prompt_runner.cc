@@ -20,15 +20,23 @@ constexpr int kBlockSize = 16;
 std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vector<TokenId>& tokens, int rows,
                              int chunk, KvType type) {
   KvGeometry geometry = decoder.kv_geometry();
+  geometry.type = type;
+  const auto forward = [&](const BatchView& batch, std::span<const KvLayer> kv) {
+    return decoder.Forward(batch, kv).logits;
+  };
+  return RunSteps(forward, geometry, decoder.num_layers(), backend, tokens, rows, chunk);
+}
+
+std::vector<float> RunSteps(const ForwardStep& forward, KvGeometry geometry, int num_layers, Backend& backend,
+                            const std::vector<TokenId>& tokens, int rows, int chunk) {
   const int length = static_cast<int>(tokens.size());
   const int blocks = (length + kBlockSize - 1) / kBlockSize;
   geometry.num_blocks = 2 * blocks + 1;
-  geometry.type = type;
   const std::size_t bytes = geometry.block_bytes() * geometry.num_blocks;
   std::vector<std::unique_ptr<DeviceMemory>> memory;
   std::vector<KvLayer> kv;
   const std::vector<std::byte> poison(bytes, std::byte{0xff});
-  for (int layer = 0; layer < decoder.config().num_layers; ++layer) {
+  for (int layer = 0; layer < num_layers; ++layer) {
     KvLayer entry{geometry, nullptr, nullptr};
     for (std::byte** pointer : {&entry.keys, &entry.values}) {
       memory.push_back(std::move(backend.Allocate(bytes)).value());
@@ -60,9 +68,9 @@ std::vector<float> RunPrompt(Decoder& decoder, Backend& backend, const std::vect
                           block_start,
                           std::span(table).first(used),
                           wanted};
-    const Decoder::Output output = decoder.Forward(batch, kv);
+    const ConstMatrixView output = forward(batch, kv);
     REQUIRE(backend.Synchronize().ok());
-    const ConstMatrixView host = backend.ToHost(output.logits);
+    const ConstMatrixView host = backend.ToHost(output);
     for (int r = 0; r < host.rows; ++r) logits.insert(logits.end(), host.row(r), host.row(r) + host.columns);
   }
   return logits;

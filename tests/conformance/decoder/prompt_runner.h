@@ -1,6 +1,7 @@
 // A decoder's logits for one prompt, without an engine.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,13 @@
 #include "models/decoder.h"
 
 namespace reprise {
+
+// One step: its logits.
+using ForwardStep = std::function<ConstMatrixView(const BatchView&, std::span<const KvLayer>)>;
+
+// As RunPrompt, for anything with `num_layers` layers of keys and values of such a shape.
+std::vector<float> RunSteps(const ForwardStep& forward, KvGeometry geometry, int num_layers, Backend& backend,
+                            const std::vector<TokenId>& tokens, int rows, int chunk);
 
 // Runs the prompt in chunks of `chunk` tokens over a scattered, poisoned cache; logits of the last `rows`
 // positions, [rows, vocabulary]. The decoder has reserved room for a chunk.

@@ -3,8 +3,11 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
+#include <regex>
 
 #include "base/sha256.h"
+#include "models/quantize_model.h"
 #include "tests/unit/models/tiny_family.h"
 
 namespace reprise {
@@ -22,10 +25,10 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
-// A directory with a module, or a draft that shares the target's vocabulary matrices.
+// A directory with a module, or a draft that shares the target's vocabulary matrices, quantised or not.
 class Made {
  public:
-  explicit Made(bool draft, int draft_vocab = 0) {
+  explicit Made(bool draft, int draft_vocab = 0, bool quantized = false) : path_(dir_.path()) {
     const ModelConfig config = LoadModelConfig(kTarget).value();
     const auto checkpoint = std::move(Checkpoint::Open(kTarget)).value();
     if (draft) {
@@ -41,14 +44,26 @@ class Made {
     } else {
       WriteModule(path(), *checkpoint, config, {ModuleKind::kRandom, 1, false, draft_vocab});
     }
+    if (!quantized) return;
+    path_ += "/quantized";
+    REQUIRE(QuantizeModel({dir_.path(), path_}, nullptr).ok());
+    weights_ = path_ + "/model.gguf";
   }
-  const std::string& path() const { return dir_.path(); }
+  const std::string& path() const { return path_; }
+  const std::string& weights() const { return weights_; }
+  // Without the spaces behind colons.
+  std::string Config() const {
+    return std::regex_replace(ReadWholeFile(path() + "/config.json"), std::regex("\": "), "\":");
+  }
   void EditConfig(const std::string& from, const std::string& to) const {
-    dir_.Write("config.json", Replaced(ReadWholeFile(path() + "/config.json"), from, to));
+    const std::string edited = Replaced(Config(), from, to);
+    std::ofstream(path() + "/config.json") << edited;
   }
 
  private:
   TempDir dir_;
+  std::string path_;
+  std::string weights_ = dir_.path() + "/model.safetensors";
 };
 
 Status LoadStatus(const FamilyPaths& paths) {
@@ -60,7 +75,8 @@ Status LoadStatus(const FamilyPaths& paths) {
 
 TEST_CASE("family: modules and drafts load beside their target", "[models]") {
   const auto backend = MakeReferenceBackend();
-  const Made module(false, 90), draft(true);
+  const bool quantized = GENERATE(false, true);
+  const Made module(false, 90, quantized), draft(true, 0, quantized);
   const auto family = ModelFamily::Load({kTarget, module.path(), draft.path()}, *backend);
   INFO(family.status().ToString());
   REQUIRE(family.ok());
@@ -74,14 +90,15 @@ TEST_CASE("family: modules and drafts load beside their target", "[models]") {
 
 TEST_CASE("family: what was made for another model is refused with both values", "[models]") {
   const bool is_draft = GENERATE(false, true);
-  const Made made(is_draft);
+  const bool quantized = GENERATE(false, true);
+  const Made made(is_draft, 0, quantized);
   const auto load = [&] {
     return LoadStatus(is_draft ? FamilyPaths{kTarget, "", made.path()}
                                : FamilyPaths{kTarget, made.path(), ""});
   };
   REQUIRE(load().ok());
   SECTION("fingerprint") {
-    const std::string config = ReadWholeFile(made.path() + "/config.json");
+    const std::string config = made.Config();
     const std::string own = config.substr(config.find("base_sha256\":\"") + 14, 64);
     made.EditConfig(own, std::string(64, '0'));
     const Status status = load();
@@ -110,13 +127,26 @@ TEST_CASE("family: what was made for another model is refused with both values",
     CHECK_THAT(load().message(), Contains("base_sha256"));
   }
   SECTION("truncated weights") {
-    fs::resize_file(made.path() + "/model.safetensors",
-                    fs::file_size(made.path() + "/model.safetensors") / 2);
+    fs::resize_file(made.weights(), fs::file_size(made.weights()) / 2);
     CHECK(load().code() == StatusCode::kDataLoss);
+    CHECK_THAT(load().message(), Contains(made.weights()));
   }
   SECTION("no weights") {
-    fs::remove(made.path() + "/model.safetensors");
-    CHECK(!load().ok());
+    fs::remove(made.weights());
+    CHECK(load().code() == StatusCode::kNotFound);
+    CHECK_THAT(load().message(), Contains("neither model.safetensors nor model.gguf"));
+  }
+  SECTION("weights in both forms") {
+    std::ofstream(made.path() + (quantized ? "/model.safetensors" : "/model.gguf")) << "anything";
+    CHECK(load().code() == StatusCode::kInvalidArgument);
+    CHECK_THAT(load().message(), Contains("only one of them"));
+  }
+  SECTION("a weight that is no number") {
+    std::string bytes = ReadWholeFile(made.weights());
+    bytes.replace(bytes.size() - 4, 4, quantized ? std::string(4, '\xff') : std::string("\0\0\xc0\x7f", 4));
+    std::ofstream(made.weights(), std::ios::binary) << bytes;
+    CHECK(load().code() == StatusCode::kDataLoss);
+    CHECK_THAT(load().message(), Contains("not a finite number") && Contains(made.path()));
   }
 }
 
@@ -136,6 +166,8 @@ TEST_CASE("family: draft vocabularies that lie are refused", "[models]") {
   const Status status = load();
   CHECK(status.code() == StatusCode::kDataLoss);
   CHECK_THAT(status.message(), Contains("d2t"));
+  CHECK_THAT(QuantizeModel({dir.path(), dir.path() + "/quantized"}, nullptr).status().message(),
+             Contains("d2t"));
 }
 
 TEST_CASE("family: a draft needs the target's tokenizer", "[models]") {

@@ -116,6 +116,26 @@ TEST_CASE("GGUF: a tensor of a type we cannot read is set aside, with its name f
   CHECK((*file)->UnsupportedType("a.weight").empty());
 }
 
+TEST_CASE("GGUF: a row of integers is read, anything else is no row of integers") {
+  GgufBuilder builder;
+  builder.AddTensor("i32", {2}, 26, 0).AddTensor("i64", {2}, 27, 32).AddTensor("table", {1, 2}, 26, 64);
+  builder.AddTensor("i16", {2}, 25, 96).AddTensor("f32", {2}, 0, 96);
+  const std::string narrow = Bytes<std::int32_t>(-3) + Bytes<std::int32_t>(49151) + std::string(24, '\0');
+  const std::string wide =
+      Bytes<std::int64_t>(1) + Bytes<std::int64_t>(std::int64_t{1} << 40) + std::string(16, '\0');
+  const auto file = OpenBytes(builder.Data(narrow + wide + std::string(64, '\0')).Build());
+  REQUIRE(file.ok());
+  CHECK((*file)->Integers("i32").value() == std::vector<std::int64_t>{-3, 49151});
+  CHECK((*file)->Integers("i64").value() == std::vector<std::int64_t>{1, std::int64_t{1} << 40});
+  CHECK((*file)->Integers("none").status().code() == StatusCode::kNotFound);
+  CHECK((*file)->Integers("f32").status().code() == StatusCode::kNotFound);
+  for (const char* name : {"table", "i16"}) {
+    const Status status = (*file)->Integers(name).status();
+    CHECK(status.code() == StatusCode::kDataLoss);
+    CHECK_THAT(status.message(), Catch::Contains(name));
+  }
+}
+
 TEST_CASE("GGUF: every proper prefix of a file is refused") {
   const std::string bytes = SmallFile().Build();
   REQUIRE(OpenBytes(bytes).ok());
@@ -214,6 +234,9 @@ TEST_CASE("GGUF: lying tensors are refused") {
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1}, 0, 32); }},
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {8}, 0, kHuge - 31); }},
       {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1ull << 61}, 0, 0); }},
+      {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {9}, 26, 0); }},
+      {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {1}, 27, 32); }},
+      {"it is truncated", [](GgufBuilder& b) { b.AddTensor("t", {(1ull << 61) + 1}, 27, 0); }},
   };
   for (const Case& c : cases) {
     GgufBuilder builder = SmallFile();

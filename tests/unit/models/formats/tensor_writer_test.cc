@@ -92,6 +92,24 @@ TEST_CASE("GGUF files that are written can be read, with every kind of metadata"
   }
 }
 
+TEST_CASE("a vocabulary map that is written can be read, from either format") {
+  const TempDir dir;
+  const std::vector<std::int32_t> ids = {0, 7, -1, 1 << 30};
+  const std::vector<TensorSpec> specs = {Specs()[0], {"map", WeightType::kF32, {4}, true}};
+  const bool gguf = GENERATE(false, true);
+  const std::string path = dir.path() + (gguf ? "/model.gguf" : "/model.safetensors");
+  auto writer = gguf ? TensorWriter::CreateGguf(path, specs, {{"a.bool", GgufValue(true)}})
+                     : TensorWriter::CreateSafetensors(path, specs, {});
+  REQUIRE(writer.ok());
+  REQUIRE((*writer)->Write("a.weight", 0, Contents(specs[0])).ok());
+  REQUIRE((*writer)->Write("map", 0, std::as_bytes(std::span(ids))).ok());
+  REQUIRE((*writer)->Finish().ok());
+  CheckContents(path, std::span(specs).first(1));
+  const auto checkpoint = Checkpoint::Open(path);
+  CHECK((*checkpoint)->Integers("map").value() == std::vector<std::int64_t>{0, 7, -1, 1 << 30});
+  CHECK((*checkpoint)->UnsupportedType("map") == "I32");
+}
+
 TEST_CASE("an unfinished file is removed, and one left by a killed run replaced") {
   const TempDir dir;
   const std::string path = dir.path() + "/model.safetensors";

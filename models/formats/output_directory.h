@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 
-namespace reprise::compress {
+namespace reprise {
 
 class OutputDirectory {
  public:
@@ -34,4 +34,4 @@ class OutputDirectory {
   bool finished_ = false;
 };
 
-}  // namespace reprise::compress
+}  // namespace reprise

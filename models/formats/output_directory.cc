@@ -1,11 +1,12 @@
-#include "compress/output_directory.h"
+#include "models/formats/output_directory.h"
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
 #include <utility>
 
-namespace reprise::compress {
+namespace reprise {
 namespace {
 
 namespace fs = std::filesystem;
@@ -48,10 +49,11 @@ std::string OutputDirectory::FilePath(std::string_view name) const {
 
 Status OutputDirectory::WriteFile(std::string_view name, std::string_view contents) const {
   const std::string path = FilePath(name);
+  errno = 0;
   std::ofstream file(path, std::ios::binary);
   file.write(contents.data(), static_cast<std::streamsize>(contents.size()));
   file.close();
-  return file ? OkStatus() : FailedPrecondition("cannot write " + path);
+  return file ? OkStatus() : Failure("write", path, {errno != 0 ? errno : EIO, std::generic_category()});
 }
 
 Status OutputDirectory::CopyFile(const std::string& source, std::string_view name) const {
@@ -69,4 +71,4 @@ Status OutputDirectory::Finish() {
   return OkStatus();
 }
 
-}  // namespace reprise::compress
+}  // namespace reprise
