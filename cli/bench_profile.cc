@@ -36,7 +36,7 @@ Roofline Roofline::Measure(Backend& backend, WeightReader& reader) {
 }
 
 double Roofline::Seconds(const OpProfile& op) const {
-  const double peak = op.integers ? peaks.integers : peaks.floats;
+  const double peak = peaks.*op.peak;
   if (op.operations == 0 || peak == 0) return 0;
   return std::max(static_cast<double>(op.bytes) / bytes_per_second,
                   static_cast<double>(op.operations) / peak);
@@ -59,9 +59,10 @@ void MergeProfile(const std::vector<OpProfile>& ops, std::vector<OpProfile>* int
 std::string ProfileTable(const std::string& title, std::vector<OpProfile> ops, int steps, double seconds,
                          const Roofline& roofline) {
   std::string table;
-  Append(&table, "\n%s: %d steps of %.3f ms; roofline %.1f GB/s, %.0f int8 GOP/s, %.0f float GFLOP/s\n",
+  Append(&table,
+         "\n%s: %d steps of %.3f ms; roofline %.1f GB/s, %.0f int8 GOP/s, %.0f bf16 and %.0f float GFLOP/s\n",
          title.c_str(), steps, 1e3 * seconds / steps, roofline.bytes_per_second / 1e9,
-         roofline.peaks.integers / 1e9, roofline.peaks.floats / 1e9);
+         roofline.peaks.integers / 1e9, roofline.peaks.bf16 / 1e9, roofline.peaks.floats / 1e9);
   Append(&table, "  %-34s %10s %10s %6s %8s %8s %12s\n", "operation", "calls/step", "us/step", "time", "GB/s",
          "GOP/s", "of roofline");
   std::ranges::stable_sort(ops, std::ranges::greater(), &OpProfile::seconds);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "cli/bench_profile.h"
 
@@ -16,27 +16,29 @@ double Seconds(TimePoint from, TimePoint to) {
 }
 
 // Indices of the streams that have something to take. Shared with their listeners, which may outlive a run.
+// One wake-up is enough for all the streams of a step: each takes time from the engine's threads.
 class ReadyQueue {
  public:
   void Push(std::size_t stream) {
+    bool first;
     {
       const std::lock_guard lock(mutex_);
+      first = ready_.empty();
       ready_.push_back(stream);
     }
-    changed_.notify_one();
+    if (first) changed_.notify_one();
   }
-  std::size_t Pop() {
+  // Waits until there are some.
+  std::vector<std::size_t> TakeAll() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !ready_.empty(); });
-    const std::size_t stream = ready_.front();
-    ready_.pop_front();
-    return stream;
+    return std::exchange(ready_, {});
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::size_t> ready_;
+  std::vector<std::size_t> ready_;
 };
 
 void Add(const RequestStats& stats, RunFigures* out) {
@@ -95,12 +97,14 @@ Result<RunFigures> RunRequests(Engine& engine, StepTimer& timer,
   RunFigures figures;
   RETURN_IF_ERROR(submit(std::min(requests.size(), static_cast<std::size_t>(concurrency))));
   for (std::size_t finished = 0; finished < requests.size();) {
-    const TokenBatch batch = streams[ready->Pop()]->Take();
-    if (!batch.finished) continue;
-    RETURN_IF_ERROR(batch.status);
-    ++finished;
-    Add(batch.stats, &figures);
-    if (streams.size() < requests.size()) RETURN_IF_ERROR(submit(1));
+    for (const std::size_t stream : ready->TakeAll()) {
+      const TokenBatch batch = streams[stream]->Take();
+      if (!batch.finished) continue;
+      RETURN_IF_ERROR(batch.status);
+      ++finished;
+      Add(batch.stats, &figures);
+      if (streams.size() < requests.size()) RETURN_IF_ERROR(submit(1));
+    }
   }
   figures.seconds = Seconds(start, Clock::now());
   // Streams end a moment before the engine has told its observer about the step.

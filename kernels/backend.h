@@ -243,6 +243,7 @@ struct DrawArgs {
 // known.
 struct PeakRates {
   double integers = 0;  // what quantised weights are multiplied with
+  double bf16 = 0;      // what bfloat16 weights are
   double floats = 0;
 };
 
@@ -306,7 +307,7 @@ std::unique_ptr<Backend> MakeReferenceBackend();
 
 struct CpuBackendOptions {
   int num_threads = 0;  // 0: one per core this process may use
-  // "avx2", "avx512-vnni", "amx"; empty: the best this CPU has. $REPRISE_ISA overrides an empty value.
+  // "avx2", "avx512-vnni", "avx512-bf16", "amx"; empty: $REPRISE_ISA, or else the best this CPU has.
   std::string isa;
 };
 // FAILED_PRECONDITION naming what the CPU lacks; INVALID_ARGUMENT listing the legs for an unknown name.

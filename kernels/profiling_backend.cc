@@ -58,7 +58,8 @@ OpProfile& ProfilingBackend::ProfileOf(const Call& call) {
   entry.profile.op = call.op;
   if (call.weight != nullptr) {
     entry.profile.op += " " + std::to_string(rows) + "x" + std::to_string(columns) + " " + std::string(form);
-    entry.profile.integers = form.find('q') != std::string_view::npos;
+    if (form == "bf16") entry.profile.peak = &PeakRates::bf16;
+    if (form.find('q') != std::string_view::npos) entry.profile.peak = &PeakRates::integers;
   }
   return entries_.emplace_back(std::move(entry)).profile;
 }

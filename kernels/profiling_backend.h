@@ -20,7 +20,7 @@ struct OpProfile {
   // What it has to read and write, each byte once: weights, keys and values that are visible, activations.
   std::int64_t bytes = 0;
   std::int64_t operations = 0;  // of products and attention, a multiply-add being two; 0 for the rest
-  bool integers = false;        // the operations are on int8
+  double PeakRates::*peak = &PeakRates::floats;  // what bounds them
 };
 
 // For backends whose operations are over when they return, which those on the host are.

@@ -27,6 +27,9 @@ namespace {
 // Elements that are worth handing to another thread.
 constexpr int kParallelElements = 4096;
 
+// Tokens take long to rotate and store: their keys' lines come from memory.
+constexpr int kRopePiecesPerThread = 2;
+
 int GrainFor(int columns) {
   return std::max(1, kParallelElements / std::max(1, columns));
 }
@@ -57,7 +60,8 @@ class CpuBackend final : public Backend {
   }
   Status Synchronize() override { return failure_; }
   PeakRates MeasurePeaks() override {
-    return {MeasurePeak(kernels_.peak_integers), MeasurePeak(kernels_.peak_floats)};
+    return {MeasurePeak(kernels_.peak_integers), MeasurePeak(kernels_.peak_bf16),
+            MeasurePeak(kernels_.peak_floats)};
   }
 
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
@@ -106,8 +110,13 @@ class CpuBackend final : public Backend {
     Latch(keys_.Reserve(sizeof(float) * stride * threads_.num_threads()));
     if (!failure_.ok()) return;
     auto* keys = reinterpret_cast<float*>(keys_.data());
-    threads_.ParallelFor(args.qkv.rows, GrainFor(args.qkv.columns), [&](int begin, int end, int thread) {
-      for (int t = begin; t < end; ++t) RopeAndStoreToken(args, t, keys + stride * thread);
+    const int grain = std::max(1, args.qkv.rows / (kRopePiecesPerThread * threads_.num_threads()));
+    threads_.ParallelFor(args.qkv.rows, grain, [&](int begin, int end, int thread) {
+      FetchSlot(args.kv, args.batch->slots[begin]);
+      for (int t = begin; t < end; ++t) {
+        if (t + 1 < end) FetchSlot(args.kv, args.batch->slots[t + 1]);
+        RopeAndStoreToken(args, t, keys + stride * thread);
+      }
     });
   }
 

@@ -35,6 +35,12 @@ std::string MissingForAvx512Vnni() {
   return missing;
 }
 
+std::string MissingForAvx512Bf16() {
+  std::string missing = MissingForAvx512Vnni();
+  Require(__builtin_cpu_supports("avx512bf16"), "avx512_bf16", &missing);
+  return missing;
+}
+
 // The tile registers have to be asked for once per process (Linux, Documentation/arch/x86/xstate.rst).
 bool KernelGrantsTiles() {
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
@@ -48,6 +54,7 @@ std::string MissingForAmx() {
   __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx);
   Require((edx & (1u << 24)) != 0, "amx_tile", &missing);
   Require((edx & (1u << 25)) != 0, "amx_int8", &missing);
+  Require((edx & (1u << 22)) != 0, "amx_bf16", &missing);
   if (missing.empty())
     Require(KernelGrantsTiles(), "the operating system's permission for amx_tile", &missing);
   return missing;
@@ -62,6 +69,7 @@ constexpr Leg kLegs[] = {
     // worst first
     {"avx2", MissingForAvx2, Avx2Kernels},
     {"avx512-vnni", MissingForAvx512Vnni, Avx512VnniKernels},
+    {"avx512-bf16", MissingForAvx512Bf16, Avx512Bf16Kernels},
     {"amx", MissingForAmx, AmxKernels},
 };
 

@@ -73,6 +73,7 @@ class CpuMatMul {
   PanelSet MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const;
   void WriteRows(const MatMulArgs& args, int row, int thread) const;
   void WriteRow(std::span<const PanelSet> sets, int row, const float* x, int columns, int thread) const;
+  void FetchFirstWeights(const CpuWeight& weight, int piece, int row, int rows, int thread) const;
   void MultiplyGroup(const MatMulArgs& args, int group, int done, int thread) const;
   void MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
                        const SumsTarget& target) const;

@@ -1,5 +1,5 @@
-// The AMX leg: AVX-512 with VNNI, and int8 tiles for seven and more activation rows. Compiled with those
-// flags: see kernel_table.h for what that forbids.
+// The AMX leg: AVX-512 with VNNI, int8 tiles for seven and more activation rows, and bfloat16 tiles for any
+// number. Compiled with those flags: see kernel_table.h for what that forbids.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -15,6 +15,7 @@ namespace {
 constexpr int kFloatPanelRows = 6;
 constexpr int kVnniPanelRows = 6;
 constexpr int kQuantizedPanelRows = kMaxPanelRows;
+constexpr int kBf16PanelRows = kMaxPanelRows;
 template <int kRows>
 constexpr int kFloatHalves = 2;
 template <int kRows>
@@ -31,10 +32,13 @@ constexpr int kValueVecs = 4;
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
 #include "kernels/cpu/peak-inl.h"
+#include "kernels/cpu/prefetch-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/tiles_hardware-inl.h"
 #include "kernels/cpu/matmul_tiles-inl.h"
+#include "kernels/cpu/bf16_tiles_hardware-inl.h"
+#include "kernels/cpu/matmul_bf16_tiles-inl.h"
 #include "kernels/cpu/attention-inl.h"
 // clang-format on
 
@@ -49,9 +53,12 @@ constexpr MatMulKernel QuantizedKernel() {
 
 constexpr PeakLoop kPeakIntegers = PeakTiles;
 
+// clang-format off
 #include "kernels/cpu/kernel_table-inl.h"
+#include "kernels/cpu/bf16_table-inl.h"
+// clang-format on
 
-constexpr KernelTable kTable = MakeKernelTable("amx");
+constexpr KernelTable kTable = WithBf16(MakeKernelTable("amx"));
 
 }  // namespace
 }  // namespace amx

@@ -30,6 +30,7 @@ constexpr int kValueVecs = 4;
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/panel-inl.h"
 #include "kernels/cpu/peak-inl.h"
+#include "kernels/cpu/prefetch-inl.h"
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_vnni-inl.h"
 #include "kernels/cpu/attention-inl.h"

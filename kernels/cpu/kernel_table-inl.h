@@ -18,6 +18,7 @@ constexpr void AddKernels(KernelTable* table) {
 template <WeightType kType>
 constexpr void AddType(KernelTable* table) {
   constexpr int kRows = kTileLayout<kType>.bits == 0 ? kFloatPanelRows : kQuantizedPanelRows;
+  table->activation[static_cast<int>(kType)] = kTileLayout<kType>.activation;
   table->panel_rows[static_cast<int>(kType)] = kRows;
   AddKernels<kType, kRows>(table);
 }
@@ -49,6 +50,7 @@ constexpr KernelTable MakeKernelTable(const char* name) {
   table.merge = Merge;
   table.finish = Finish;
   table.peak_integers = kPeakIntegers;
+  table.peak_bf16 = PeakFloat;
   table.peak_floats = PeakFloat;
   return table;
 }

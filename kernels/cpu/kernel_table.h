@@ -3,8 +3,11 @@
 // units include no code shared with others (standard containers, inline functions): the linker keeps one copy
 // of such a function, and it must not be the one a lesser CPU cannot run.
 //
-// All legs give the same bits. Every floating-point operation is spelled out, order included; subnormals are
-// kept (FTZ and DAZ stay off on every thread).
+// All legs give the same bits but for products with bfloat16 weights, where a leg may have one of three
+// families of instructions: fused multiply-adds of widened weights, dot products of pairs, tiles. It uses one
+// for every number of rows. Every floating-point operation is spelled out, order included; subnormals are
+// kept (FTZ and DAZ stay off on every thread), except by the last two families, whose instructions take them
+// for zero.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +44,7 @@ struct SumsToOutput {
 
 // A panel holds up to kMaxPanelRows activation rows; for each tile of 32 columns, with R rows:
 //   kFloat                  float [32][R]
+//   kBf16                   bfloat16 [R][32], rounded to nearest even
 //   kOffset, kMinimum       int8 [R][32], float scale [R], {int32 -offset * sum | float scale * sum} [R]
 //   kTwoHalves              int8 [R][32], float scale [R], int32 -offset * sum of columns 0..15 [R], 16..31
 //   [R]
@@ -131,6 +135,7 @@ using PeakLoop = std::int64_t (*)(int rounds);
 
 struct KernelTable {
   const char* name = nullptr;
+  ActivationKind activation[kNumWeightTypes] = {};               // by weight type
   int panel_rows[kNumWeightTypes] = {};                          // rows a panel may have, by weight type
   MatMulKernel matmul[kNumWeightTypes][kMaxPanelRows + 1] = {};  // by type and panel rows
 
@@ -154,12 +159,14 @@ struct KernelTable {
   // out[d] = values[row][d] / sum[row]
   void (*finish)(const AttentionState& state, int row, int head_dim, float* out) = nullptr;
   PeakLoop peak_integers = nullptr;  // int8, as the quantised matmuls multiply
+  PeakLoop peak_bf16 = nullptr;      // as bfloat16 weights are multiplied
   PeakLoop peak_floats = nullptr;
 };
 
 // Each in its own translation unit. Call only on a CPU that has the instructions.
 const KernelTable& Avx2Kernels();
 const KernelTable& Avx512VnniKernels();
+const KernelTable& Avx512Bf16Kernels();
 const KernelTable& AmxKernels();
 
 }  // namespace reprise

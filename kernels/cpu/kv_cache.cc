@@ -88,6 +88,10 @@ void Store(const KvGeometry& geometry, std::byte* base, const SlotBytes& at, con
   }
 }
 
+void FetchForWriting(const std::byte* begin, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(begin + i, 1);
+}
+
 void Load(const KvGeometry& geometry, const std::byte* base, SlotBytes at, float* out) {
   for (int d = 0; d < geometry.head_dim; ++d) {
     const std::byte* from = base + at.At(d);
@@ -116,6 +120,14 @@ void Copy(const KvGeometry& geometry, std::byte* base, SlotBytes from, SlotBytes
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile) {
   const std::size_t of_head = static_cast<std::size_t>(kv_head) * geometry.num_blocks + block;
   return (of_head * geometry.block_size + static_cast<std::size_t>(tile) * kKeyTile) * geometry.head_bytes();
+}
+
+void FetchSlot(const KvLayer& kv, int slot) {
+  const KvGeometry& geometry = kv.geometry;
+  for (int h = 0; h < geometry.num_kv_heads; ++h) {
+    FetchForWriting(kv.keys + Locate(geometry, slot, h).tile, kKeyTile * geometry.head_bytes());
+    FetchForWriting(kv.values + LocateValue(geometry, slot, h).first, geometry.head_bytes());
+  }
 }
 
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key) {

@@ -12,6 +12,9 @@ namespace reprise {
 // Bytes before the 16-position tile `tile` of a block's KV head, in the keys' array and the values' alike.
 std::size_t KvTileOffset(const KvGeometry& geometry, int block, int kv_head, int tile);
 
+// Asks for the memory that storing a slot's keys and values will write: a key is spread over the lines of its
+// whole tile.
+void FetchSlot(const KvLayer& kv, int slot);
 void StoreKey(const KvLayer& kv, int slot, int kv_head, const float* key);
 void StoreValue(const KvLayer& kv, int slot, int kv_head, const float* value);
 

@@ -1,4 +1,4 @@
-// Activations on their way into a matmul: float, or int8 with a scale per 32 columns.
+// Activations on their way into a matmul: float, bfloat16, or int8 with a scale per 32 columns.
 
 // Blocks below this magnitude count as zero: 127 / maximum must not overflow.
 constexpr float kSmallestMaximum = 1e-30f;
@@ -39,9 +39,28 @@ REPRISE_INLINE void QuantizeTile(const PanelRow& target, const float* x, std::by
   }
 }
 
+// To nearest even; NaN stays NaN.
+REPRISE_INLINE std::uint16_t RoundToBf16(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof(bits));
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return static_cast<std::uint16_t>((nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+REPRISE_INLINE void RoundTile(const float* x, std::byte* row) {
+  std::uint16_t rounded[32];
+  for (int k = 0; k < 32; ++k) rounded[k] = RoundToBf16(x[k]);
+  __builtin_memcpy(row, rounded, sizeof(rounded));
+}
+
 void WritePanelRow(const PanelRow& target, const float* x, int tiles) {
   if (target.kind == ActivationKind::kFloat) {
     for (int k = 0; k < 32 * tiles; ++k) PutFloat(target.panel + 4 * (k * target.rows + target.row), x[k]);
+    return;
+  }
+  if (target.kind == ActivationKind::kBf16) {
+    for (int t = 0; t < tiles; ++t)
+      RoundTile(x + 32 * t, target.panel + 64 * (static_cast<std::ptrdiff_t>(t) * target.rows + target.row));
     return;
   }
   const int tile_bytes = (target.kind == ActivationKind::kTwoHalves ? 44 : 40) * target.rows;

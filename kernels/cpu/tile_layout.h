@@ -23,9 +23,11 @@ inline constexpr int kTileRows = 32;
 inline constexpr int kTileColumns = 32;
 inline constexpr int kSuperBlockTiles = 8;  // tiles that share a header
 
-// What the activations are multiplied as.
+// What the activations are multiplied as. A layout names what its scales want; a leg may take float types
+// otherwise (kernels/cpu/kernel_table.h).
 enum class ActivationKind : unsigned char {
   kFloat,     // float [32]
+  kBf16,      // bfloat16 [32]
   kOffset,    // int8 [32], scale, int32 start value -offset * sum
   kMinimum,   // int8 [32], scale, float scale * sum
   kTwoHalves  // int8 [32], scale, int32 start values of columns 0..15 and 16..31

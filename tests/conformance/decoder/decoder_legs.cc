@@ -21,7 +21,8 @@ std::vector<DecoderLeg> DecoderLegs() {
   for (const std::string& isa : AvailableCpuIsas()) {
     auto backend = MakeCpuBackend({2, isa});
     REQUIRE(backend.ok());
-    legs.push_back({isa, std::move(backend).value(), true, kOrderTolerance, kWholePrompt});
+    const bool rounds = isa == "avx512-bf16" || isa == "amx";
+    legs.push_back({isa, std::move(backend).value(), true, kOrderTolerance, kWholePrompt, rounds});
   }
   REQUIRE(legs.size() >= 2);
   return legs;

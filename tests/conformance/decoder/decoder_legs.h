@@ -16,7 +16,8 @@ struct DecoderLeg {
   bool int8_activations;  // against quantised weights
   // Otherwise: how far logits may be from transformers', as a share of their standard deviation.
   double tolerance;
-  int chunk;  // tokens that may share a step without changing a row's bits
+  int chunk;                      // tokens that may share a step without changing a row's bits
+  bool bf16_activations = false;  // against bfloat16 weights
 };
 
 std::vector<DecoderLeg> DecoderLegs();

@@ -15,9 +15,10 @@ fail() {
 }
 for library in "$@"; do
   for member in $(ar t "$library"); do
-    # No leg uses bfloat16 or AVX-VNNI instructions (the VNNI leg's are of AVX-512).
+    # No leg uses AVX-VNNI instructions (the VNNI leg's are of AVX-512).
     case $member in
       isa_amx.*) leg=yes forbidden='vdpbf16ps|vcvtne' ;;
+      isa_avx512_bf16.*) leg=yes forbidden='%tmm|vcvtne|vpdp' ;;
       isa_avx512_vnni.*) leg=yes forbidden='%tmm|vdpbf16ps|vcvtne' ;;
       isa_avx2.*) leg=yes forbidden='%zmm|%k[0-7]|%tmm|vpdp' ;;
       *) leg=no forbidden='%zmm|%ymm|%k[0-7]|%tmm|vpdp|vfmadd' ;;
@@ -33,4 +34,4 @@ for library in "$@"; do
   done
 done
 # The legs must be among what was looked at, or the names above are stale.
-[ "$legs" = 3 ] || { echo "not the three legs were found, but $legs" >&2; exit 1; }
+[ "$legs" = 4 ] || { echo "not the four legs were found, but $legs" >&2; exit 1; }

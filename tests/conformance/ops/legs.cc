@@ -9,6 +9,14 @@
 #include "tests/conformance/ops/emulated_tiles.h"
 
 namespace reprise::test {
+namespace {
+
+Bf16Products ProductsOf(const std::string& isa) {
+  if (isa == "amx") return Bf16Products::kTiles;
+  return isa == "avx512-bf16" ? Bf16Products::kPairs : Bf16Products::kWidened;
+}
+
+}  // namespace
 
 std::vector<Leg> CpuLegs(int num_threads) {
   const std::vector<std::string> isas = AvailableCpuIsas();
@@ -19,10 +27,11 @@ std::vector<Leg> CpuLegs(int num_threads) {
     options.isa = isa;
     Result<std::unique_ptr<Backend>> backend = MakeCpuBackend(options);
     REQUIRE(backend.ok());
-    legs.push_back({isa, std::move(*backend)});
+    legs.push_back({isa, std::move(*backend), ProductsOf(isa)});
   }
   if (std::find(isas.begin(), isas.end(), "avx512-vnni") != isas.end())
-    legs.push_back({"amx-emulated", MakeCpuBackendOn(EmulatedAmxKernels(), num_threads)});
+    legs.push_back(
+        {"amx-emulated", MakeCpuBackendOn(EmulatedAmxKernels(), num_threads), Bf16Products::kTiles});
   static const bool printed = [&] {
     std::string names;
     for (const Leg& leg : legs) names += " " + leg.name;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "tests/conformance/ops/bf16_oracle.h"
 #include "tests/conformance/ops/kv_scene.h"
 
 namespace reprise::test {
@@ -13,6 +14,7 @@ namespace reprise::test {
 struct Leg {
   std::string name;
   std::unique_ptr<Backend> backend;
+  Bf16Products bf16 = Bf16Products::kWidened;
 };
 
 // One for each instruction set this CPU has, and the AMX leg on emulated tiles where AVX-512 is there. Prints

@@ -123,6 +123,23 @@ std::unique_ptr<DeviceMemory> OnDevice(Backend* backend, const std::vector<float
   return std::move(memory).value();
 }
 
+std::vector<float> Multiply(Backend* backend, const Weight& weight, const std::vector<float>& x) {
+  const int m = static_cast<int>(x.size()) / weight.columns();
+  std::vector<float> out(static_cast<std::size_t>(m) * weight.rows(), -1.0f);
+  MatMulArgs args;
+  args.x = View(x, m, weight.columns());
+  args.weight = &weight;
+  args.out = View(&out, m, weight.rows());
+  backend->MatMul(args);
+  REQUIRE(backend->Synchronize().ok());
+  return out;
+}
+
+std::vector<float> RowsOf(const std::vector<float>& x, int columns, int first, int count) {
+  return {x.begin() + static_cast<std::ptrdiff_t>(first) * columns,
+          x.begin() + static_cast<std::ptrdiff_t>(first + count) * columns};
+}
+
 std::ptrdiff_t FirstDifference(const std::vector<float>& a, const std::vector<float>& b) {
   if (a.size() != b.size()) return 0;
   for (std::size_t i = 0; i < a.size(); ++i)

@@ -53,6 +53,11 @@ std::unique_ptr<Weight> Pack(Backend* backend, WeightType type, const std::vecto
 ConstMatrixView View(const std::vector<float>& data, int rows, int columns);
 MatrixView View(std::vector<float>* data, int rows, int columns);
 
+// x [m, columns] times the weight: [m, rows].
+std::vector<float> Multiply(Backend* backend, const Weight& weight, const std::vector<float>& x);
+// Rows [first, first + count) of x.
+std::vector<float> RowsOf(const std::vector<float>& x, int columns, int first, int count);
+
 // The values in memory of the backend's.
 std::unique_ptr<DeviceMemory> OnDevice(Backend* backend, const std::vector<float>& values);
 

@@ -78,13 +78,13 @@ TEST_CASE("profile: the reader of weights reads those of a step, each once", "[c
 
 TEST_CASE("profile: like operations are added up, the rest is what the steps took beside them", "[cli]") {
   std::vector<OpProfile> ops;
-  MergeProfile({{"attention", 2, 0.25, 1'000'000'000, 4'000'000'000, false}, {"norm", 1, 0.125, 8, 0, false}},
-               &ops);
-  MergeProfile({{"attention", 2, 0.25, 1'000'000'000, 4'000'000'000, false}}, &ops);
+  MergeProfile({{"attention", 2, 0.25, 1'000'000'000, 4'000'000'000}, {"norm", 1, 0.125, 8, 0}}, &ops);
+  MergeProfile({{"attention", 2, 0.25, 1'000'000'000, 4'000'000'000}}, &ops);
   REQUIRE(ops.size() == 2);
-  const Roofline roofline{8e9, {1e12, 32e9}};
+  const Roofline roofline{8e9, {1e12, 64e9, 32e9}};
   CHECK(roofline.Seconds(ops[0]) == 0.25);  // 2 GB at 8 GB/s; 8 GFLOP at 32 GFLOP/s
   CHECK(roofline.Seconds(ops[1]) == 0);
+  CHECK(roofline.Seconds({"matmul", 1, 1, 8, 4'000'000'000, &PeakRates::bf16}) == 0.0625);
   const std::string table = ProfileTable("decoding", ops, 2, 1.0, roofline);
   INFO(table);
   CHECK_THAT(table, Catch::Contains("2 steps of 500.000 ms"));
@@ -99,6 +99,7 @@ TEST_CASE("profile: every leg knows its peaks", "[cli]") {
     INFO(isa);
     const PeakRates peaks = std::move(MakeCpuBackend({1, isa})).value()->MeasurePeaks();
     CHECK(peaks.integers > 0);
+    CHECK(peaks.bf16 > 0);
     CHECK(peaks.floats > 0);
   }
 }
