@@ -56,7 +56,8 @@ CLAIMS = {
     ],
     SLICE: [
         Claim("S1", "25 % slicing keeps 90 to 99 % of zero-shot accuracy (Llama-2-70B, OPT-66B, Phi-2)",
-              "perplexity of SmolLM2-135M on WikiText-2 (tokenised copy), dense and sliced by 25 %",
+              "perplexity of SmolLM2-135M on WikiText-2 (tokenised copy), dense, sliced, and recovered by LoRA from "
+              "the dense model",
               "A small model of the Llama family slices badly, as the paper's appendix says of its own; no large model "
               "was at hand. See slicing.md."),
         Claim("S2", "OPT-125M at 20 %: 34.26 perplexity, 147,250,880 parameters", "parameter counts, from shapes",
@@ -68,7 +69,7 @@ CLAIMS = {
         Claim("S5", "1.55× throughput at 25 % on an H100", "–", "Not measured: needs a GPU."),
         Claim("S6", "Phi-2 at 25 %: 2.2 B parameters, with fine-tuning 90.3 % of its accuracy",
               "Phi-2 at 20 %: 2,391,772,160 parameters, as the authors' tests say",
-              "Equal; recovery fine-tuning was measured on SmolLM2, see slicing.md."),
+              "Equal; recovery fine-tuning was measured on SmolLM2, see S1."),
         Claim("S7", "slicing takes 1 to 3 hours on a GPU, up to 70 B", "CPU time for SmolLM2-135M, 112 × 2,048 tokens",
               "A five-hundredth of the size."),
         Claim("S8", "better perplexity than SparseGPT 2:4 at 25 %", "–", "Cited, not reproduced."),
