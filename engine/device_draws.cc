@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 #include <utility>
 
 #include "engine/decoding/rule.h"
+#include "engine/sampler.h"
 
 namespace reprise {
 namespace {
@@ -122,10 +122,7 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
     const auto drafted = [&] { return draft.tokens[static_cast<std::size_t>(i)]; };
     GeneratedToken token = from_end > num_rows ? GeneratedToken{drafted(), 0.0f, 0, {}}  // taken as it is
                                                : TokenOf(end_row - from_end);
-    if (token.token < 0) {
-      return Internal("the model produced no finite logit at position " +
-                      std::to_string(sequence.num_known() + i));
-    }
+    if (token.token < 0) return NoFiniteLogit(sequence.num_known() + i);
     accepted->push_back(std::move(token));
     if (i < num_drafted && accepted->back().token != drafted()) break;
   }

@@ -80,7 +80,7 @@ class EngineCore {
   // `logits` on the host; empty where the device has drawn.
   void VerifyAll(EngineStep& step, ConstMatrixView logits);
   Status VerifyItem(EngineStep& step, std::size_t item, ConstMatrixView logits, Verifier& verifier);
-  void CollectPromptLogprobs(const EngineStep& step, std::size_t item, ConstMatrixView logits);
+  Status CollectPromptLogprobs(const EngineStep& step, std::size_t item, ConstMatrixView logits);
   // Hands each stream its tokens; nobody is told yet.
   void CommitAll(EngineStep& step, TimePoint now);
   void CommitTokens(EngineStep& step, std::size_t item, int num_kept, TimePoint now);

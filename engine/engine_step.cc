@@ -1,8 +1,10 @@
 // EngineCore: one step, from its start to what is published.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "engine/engine_core.h"
+#include "engine/sampler.h"
 
 namespace reprise {
 namespace {
@@ -133,9 +135,13 @@ void EngineCore::VerifyAll(EngineStep& step, ConstMatrixView logits) {
       generated_[i].clear();
       accepted_[i].tokens.clear();
       if (step.live[i] == nullptr) continue;
-      if (item.sequence->request->prompt_logprobs >= 0) CollectPromptLogprobs(step, i, logits);
+      if (item.sequence->request->prompt_logprobs >= 0) {
+        item_status_[i] = CollectPromptLogprobs(step, i, logits);
+      }
       if (!item.reaches_end || item.sequence->request->max_tokens == 0) continue;
-      item_status_[i] = VerifyItem(step, i, logits, verifiers_[static_cast<std::size_t>(thread)]);
+      if (item_status_[i].ok()) {
+        item_status_[i] = VerifyItem(step, i, logits, verifiers_[static_cast<std::size_t>(thread)]);
+      }
       // A failed item ends right after the commit; until then any token keeps the bookkeeping consistent.
       if (!item_status_[i].ok()) generated_[i].assign(1, GeneratedToken{});
       for (const GeneratedToken& token : generated_[i]) accepted_[i].tokens.push_back(token.token);
@@ -158,13 +164,13 @@ Status EngineCore::VerifyItem(EngineStep& step, std::size_t item, ConstMatrixVie
 
 // Row r of an item belongs to position num_computed + num_tokens - num_logit_rows + r and predicts the token
 // after it.
-void EngineCore::CollectPromptLogprobs(const EngineStep& step, std::size_t index, ConstMatrixView logits) {
+Status EngineCore::CollectPromptLogprobs(const EngineStep& step, std::size_t index, ConstMatrixView logits) {
   const ScheduledSequence& item = step.plan.items[index];
   const int first_row = step.builder.logit_row_start()[index];
   LiveRequest& live = *step.live[index];
   const Sequence& sequence = *item.sequence;
   const Request& request = *sequence.request;
-  if (live.prompt_published || live.prompt_logprobs.size() >= request.prompt.size()) return;
+  if (live.prompt_published || live.prompt_logprobs.size() >= request.prompt.size()) return OkStatus();
   if (live.prompt_logprobs.empty()) live.prompt_logprobs.push_back({request.prompt[0], 0.0f, 0, {}});
   const int first_position = sequence.num_computed + item.num_tokens - item.num_logit_rows;
   for (int r = 0; r < item.num_logit_rows; ++r) {
@@ -173,11 +179,13 @@ void EngineCore::CollectPromptLogprobs(const EngineStep& step, std::size_t index
     if (predicted != live.prompt_logprobs.size() || predicted >= request.prompt.size()) continue;
     if (step.draws) {
       live.prompt_logprobs.push_back(step.draws->TokenOf(first_row + r));
-      continue;
+    } else {
+      const std::span row(logits.row(first_row + r), static_cast<std::size_t>(logits.columns));
+      live.prompt_logprobs.push_back(MakeLogprobs(row, request.prompt[predicted], request.prompt_logprobs));
     }
-    const std::span<const float> row(logits.row(first_row + r), static_cast<std::size_t>(logits.columns));
-    live.prompt_logprobs.push_back(MakeLogprobs(row, request.prompt[predicted], request.prompt_logprobs));
+    if (std::isnan(live.prompt_logprobs.back().logprob)) return NoFiniteLogit(static_cast<int>(predicted));
   }
+  return OkStatus();
 }
 
 void EngineCore::Settle(const EngineStep& step) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
 
 #include "engine/gumbel_max.h"
 #include "engine/vector_math.h"
@@ -24,11 +26,18 @@ TokenId Sampler::Sample(const Request& request, const PenaltyState& penalties, s
   return SampleGumbel(logits, 1.0f / params.temperature, stream);
 }
 
+Status NoFiniteLogit(int position) {
+  return Internal("the model produced no finite logit at position " + std::to_string(position));
+}
+
 GeneratedToken MakeLogprobs(std::span<const float> logits, TokenId token, int num_top) {
   GeneratedToken result;
   result.token = token;
   const TokenId best = ArgMax(logits);
-  if (best < 0) return result;
+  if (best < 0) {
+    result.logprob = std::numeric_limits<float>::quiet_NaN();
+    return result;
+  }
   const float max = logits[static_cast<std::size_t>(best)];
   const auto log_total = static_cast<float>(std::log(SumExp(logits, 1.0f, max)));
   const auto logprob = [&](TokenId id) { return logits[static_cast<std::size_t>(id)] - max - log_total; };

@@ -26,8 +26,11 @@ class Sampler {
   FilteredDistribution distribution_;
 };
 
+// INTERNAL: a row of logits from which no token can be drawn. `position` is that of the token it is for.
+Status NoFiniteLogit(int position);
+
 // Log-probabilities of the model's own distribution (before bias, penalties, temperature and filters): of
-// `token`, and of the `num_top` most likely ones.
+// `token`, and of the `num_top` most likely ones. NaN when no logit is finite.
 GeneratedToken MakeLogprobs(std::span<const float> logits, TokenId token, int num_top);
 
 }  // namespace reprise

@@ -29,20 +29,20 @@ TRAIN_TOKENS = 440_000  # of all answers to them
 ANSWER_TOKENS = 128
 RESAMPLES = 2000
 
-COMMON = ("--layers 1 --draft-vocab 2048 --batch-tokens 4096 --threads 1 --eval-steps 1000000 "
+COMMON = ("--layers 1 --draft-vocab 2048 --batch-tokens 2048 --threads 1 --eval-steps 1000000 "
           "--checkpoint-minutes 60").split()
 CROSS_ENTROPY = "--on-policy 0 --sft-steps 1000000"
 
 
 def candidates():
     """Name → flags of reprise_train.distil: what is tried before the run of three seeds."""
-    tried = {f"ce-lr{lr}": f"{CROSS_ENTROPY} --lr {lr}" for lr in ("4e-3", "8e-3")}
-    for divergence in ("fkl", "jsd"):
-        tried[f"{divergence}-on-policy"] = f"--divergence {divergence} --on-policy 0.5 --lr 4e-3"
-    tried["fkl-target-text"] = "--divergence fkl --on-policy 0 --lr 4e-3"
+    tried = {f"ce-lr{lr}": f"{CROSS_ENTROPY} --lr {lr}" for lr in ("1e-3", "2e-3", "4e-3", "8e-3")}
+    for divergence in ("fkl", "jsd", "tvd", "rkl"):
+        tried[f"{divergence}-target-text"] = f"--divergence {divergence} --on-policy 0 --lr 4e-3"
     tried["fkl-target-text-lr8e-3"] = "--divergence fkl --on-policy 0 --lr 8e-3"
     tried["fkl-sharp"] = "--divergence fkl --temperature 0.5 --on-policy 0 --lr 4e-3"
-    tried["fkl-sharp-lr8e-3"] = "--divergence fkl --temperature 0.5 --on-policy 0 --lr 8e-3"
+    for divergence in ("fkl", "jsd"):
+        tried[f"{divergence}-on-policy"] = f"--divergence {divergence} --on-policy 0.5 --lr 4e-3"
     return tried
 
 
@@ -53,8 +53,8 @@ def parse_arguments():
     parser.add_argument("--questions", required=True, type=pathlib.Path, help="JSON lines with a 'question'")
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
-    parser.add_argument("--trial-tokens", default=80_000, type=int, help="of each setting that is tried")
-    parser.add_argument("--tokens", default=300_000, type=int, help="of each draft that counts")
+    parser.add_argument("--trial-tokens", default=440_000, type=int, help="of each setting that is tried")
+    parser.add_argument("--tokens", default=1_300_000, type=int, help="of each draft that counts")
     parser.add_argument("--seeds", default=3, type=int)
     parser.add_argument("--out", type=pathlib.Path, help="write the figures to this JSON file")
     return parser.parse_args()
@@ -152,9 +152,10 @@ def main():
     settings = candidates()
     trials = {name: distil(shop, name, flags, options.trial_tokens, 1) for name, flags in settings.items()}
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
-              "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {}}
+              "trial_tokens": options.trial_tokens, "seeds": options.seeds, "temperatures": {},
+              "note": f"{TRAIN_TOKENS:,} different ones, which the target wrote at temperature 1."}
     for temperature in TEMPERATURES:
-        baseline, distilled, tau = choose(options, temperature, trials)
+        baseline, distilled, tau = choose(shop, temperature, trials)
         drafts = [[distil(shop, name, settings[name], options.tokens, seed + 1) for seed in range(options.seeds)]
                   for name in (distilled, baseline)]
         measured = efficiencies(shop, [folder for kind in drafts for folder in kind], categories, temperature)

@@ -5,7 +5,7 @@
         [--nice -20] [--page-only]
 
 Figures go to docs/results/papers.json, each with its command, and stay there until they are measured again; the page is
-docs/results/papers.md. Two rows come from long runs with commands of their own, distillspec.py and composition.py.
+docs/results/papers.md. Some rows come from long runs with commands of their own: distillspec.py, composition.py, slicing_quality.py.
 """
 
 import argparse
@@ -170,8 +170,21 @@ def read_composition(figures):
                    "spread": "{:.2f} … {:.2f}".format(*figures["kept_range"])}}
 
 
+def read_slicing_quality(figures):
+    """S1 and S7 from the file that slicing_quality.py writes."""
+    windows, calibration = figures["dense"]["windows"], f"{figures['calibration_sequences']} × 2,048"
+    rows = [f"{row['sparsity']:.0%}: {row['sliced']:.2f}, recovered {row['recovered']:.2f}" for row in figures["rows"]]
+    shared = {"command": "python benches/papers/slicing_quality.py …", "runs": "1"}
+    return {"S1": {**shared, "figure": f"dense {figures['dense']['perplexity']:.2f}; " + "; ".join(rows),
+                   "data": f"{windows} windows of 2,048 tokens; {calibration} tokens of calibration, "
+                           f"{figures['recovery_tokens']:,} of recovery"},
+            "S7": {**shared, "figure": f"{spread([row['cpu_seconds'] / 60 for row in figures['rows']])} CPU minutes",
+                   "data": f"{calibration} tokens"}}
+
+
 MEASURED = {"R1": measure_recycling, "R3": measure_size, "D5": measure_lenience, "S3": measure_sliced_steps}
-RECORDED = {"distillspec.json": read_distillation, "composition.json": read_composition}
+RECORDED = {"distillspec.json": read_distillation, "composition.json": read_composition,
+            "slicing-quality.json": read_slicing_quality}
 
 
 def page(figures):

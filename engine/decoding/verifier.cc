@@ -1,7 +1,6 @@
 #include "engine/decoding/verifier.h"
 
 #include <cmath>
-#include <string>
 
 #include "base/check.h"
 #include "base/noise.h"
@@ -69,7 +68,7 @@ Status Verifier::Verify(const Sequence& sequence, const Draft& draft, ConstMatri
                       at < draft.distributions.size() ? &draft.distributions[at] : nullptr);
     }
     if (verdict.token < 0) {
-      status = Internal("the model produced no finite logit at position " + std::to_string(position));
+      status = NoFiniteLogit(position);
       break;
     }
     accepted->push_back(num_logprobs >= 0 && row >= 0 ? MakeLogprobs(values, verdict.token, num_logprobs)

@@ -3,9 +3,12 @@
 // unnoticed.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tests/unit/engine/engine_fixture.h"
+#include "tests/unit/models/formats/temp_dir.h"
 
 namespace reprise {
 namespace {
@@ -148,6 +151,37 @@ TEST_CASE("E2: keys and values are the same bytes in any company", "[engine]") {
   CHECK(run(64, true) == expected);
   CHECK(run(16, false) == expected);
   CHECK(run(19, true) == expected);
+}
+
+// The final norm's weights so large that logits overflow.
+void WriteOverflowingModel(const TempDir& folder) {
+  const std::string source = "tests/data/models/smollm2";
+  std::filesystem::copy(source, folder.path(), std::filesystem::copy_options::recursive);
+  std::string file = ReadWholeFile(source + "/model.safetensors");
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, file.data(), sizeof(header_bytes));
+  const auto header = nlohmann::json::parse(file.substr(sizeof(header_bytes), header_bytes));
+  const auto offsets = header["model.norm.weight"]["data_offsets"].get<std::vector<std::size_t>>();
+  const std::size_t data = sizeof(header_bytes) + header_bytes;
+  std::fill(file.begin() + static_cast<std::ptrdiff_t>(data + offsets[0]),
+            file.begin() + static_cast<std::ptrdiff_t>(data + offsets[1]), '\x7f');  // bf16 3.4e38
+  folder.Write("model.safetensors", file);
+}
+
+TEST_CASE("Logits that are not numbers end a request, also one that asks for its prompt's", "[engine]") {
+  const TempDir folder;
+  WriteOverflowingModel(folder);
+  TinyModel model(folder.path());
+  std::mt19937 random(9);
+  const auto core = MakeCore(model, TestOptions());
+  for (const int max_tokens : {0, 4}) {
+    const auto request = MakeTestRequest(1, RandomPrompt(random, 10), max_tokens);
+    request->prompt_logprobs = 0;
+    const Collected ended = RunAll(*core, {request})[0];
+    CHECK(ended.reason == FinishReason::kError);
+    CHECK(ended.tokens.empty());
+    CHECK(ended.prompt.empty());
+  }
 }
 
 TEST_CASE("Stop tokens, min_tokens and max_tokens", "[engine]") {

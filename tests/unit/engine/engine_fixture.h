@@ -2,6 +2,7 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <random>
@@ -20,10 +21,11 @@ struct TinyModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 
+  // Of tests/data/models, or an absolute path.
   explicit TinyModel(const std::string& name = "smollm2", int threads = 2)
       : TinyModel(MakeBackend(threads), name) {}
   TinyModel(std::unique_ptr<Backend> on, const std::string& name) : backend(std::move(on)) {
-    const std::string path = "tests/data/models/" + name;
+    const std::string path = (std::filesystem::path("tests/data/models") / name).string();
     const ModelConfig config = LoadModelConfig(path).value();
     const auto checkpoint = std::move(Checkpoint::Open(path)).value();
     decoder = std::move(Decoder::Load(*checkpoint, config, *backend, config.max_position)).value();
