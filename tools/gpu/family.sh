@@ -25,8 +25,12 @@ done
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-text --decoding plain --temperature 0 >"$work/text"
-nll() { "$reprise" eval perplexity --text "$work/text" --context 64 --json "$@" | grep -o '"mean_nll": *[0-9.]*' | grep -o '[0-9.]*$'; }
+# More than a window, however few tokens there are.
+for temperature in 0 0.7 0.8; do text --decoding plain --temperature "$temperature"; done >"$work/text"
+nll() {
+  "$reprise" eval perplexity --text "$work/text" --context 32 --json "$@" |
+    sed -n 's/.*"mean_nll": *\([0-9.]*\).*/\1/p'
+}
 on_device=$(nll)
 on_cpu=$(nll --device cpu)
 echo "mean NLL: device $on_device, CPU $on_cpu"

@@ -224,6 +224,37 @@ TEST_CASE("cuda: drafts that are drawn and verified on the device are the host's
   }
 }
 
+TEST_CASE("cuda: what is drafted is penalised as often as it is there") {
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  std::vector<float> logits(8, -5.0f);
+  logits[3] = 1.0f;
+  logits[5] = 0.5f;
+  const DeviceRows row(backend.get(), logits, 1, 8);
+  const DeviceTokens drawn(backend.get(), {3});
+  const DeviceTokens token(backend.get(), {-1});
+  const std::vector<TokenId> ahead = {3, -1};  // both are token 3
+  const std::vector<LogitAdjustment> generated_once = {{3, 0.0f, 1}};
+  const auto draw = [&](int num_ahead, std::span<const LogitAdjustment> adjustments) {
+    RowDraw wish;
+    wish.frequency = 0.3f;
+    wish.num_ahead = num_ahead;
+    wish.num_adjustments = static_cast<int>(adjustments.size());
+    DrawArgs args;
+    args.logits = row;
+    args.rows = {&wish, 1};
+    args.adjustments = adjustments;
+    args.ahead = ahead;
+    args.drawn = drawn.data();
+    args.tokens = token.data();
+    backend->DrawRows(args);
+    return token.Read()[0];
+  };
+  CHECK(draw(1, {}) == 3);  // 1 - 0.3
+  CHECK(draw(2, {}) == 5);  // 1 - 0.6
+  CHECK(draw(0, generated_once) == 3);
+  CHECK(draw(1, generated_once) == 5);
+}
+
 // Leviathan et al. 2211.17192, appendix A.1: whatever the draft, the first token follows the target's law.
 TEST_CASE("cuda: after rejection the law is the target's") {
   constexpr int kVocabulary = 6;
