@@ -3,23 +3,23 @@
 // state of the machine; a row sets the ratio of their times beside the ratio of the bytes that they read, its
 // ceiling. Those are the weights, and the keys and values, which slicing leaves as they are.
 //
-//   bench_sliced [--shape 7b|1.3b|135m] [--sparsity 0.1,0.25,0.5] [--shortcuts q4_0|q8_0] [--threads N]
-//                [--steps N] [--json]
+//   bench_sliced [--device cpu|cuda:N] [--shape 13b|7b|1.3b|135m] [--type q4_0] [--sparsity 0.1,0.25,0.5]
+//                [--shortcuts q4_0] [--threads N] [--steps N] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/float_types.h"
 #include "benches/bench_report.h"
+#include "benches/device.h"
+#include "benches/random_checkpoint.h"
+#include "benches/random_weights.h"
 #include "models/decoder.h"
-#include "models/model_tensors.h"
 
 namespace reprise {
 namespace {
@@ -29,39 +29,15 @@ constexpr int kContext = 256;  // positions go up to here
 constexpr int kFirstPosition = 128;
 
 struct Options {
+  std::string device = "cpu";
   std::string shape = "1.3b";
+  std::string type = "q4_0";  // of the matrices
   std::string sparsities = "0.1,0.25,0.5";
   std::string shortcuts = "q4_0";
   int threads = 0;
   int steps = 200;
   bool json = false;
 };
-
-ModelConfig Shape(const std::string& name) {
-  ModelConfig config;  // Llama-2-7B
-  config.vocab_size = 32000;
-  config.hidden_size = 4096;
-  config.num_layers = 32;
-  config.num_heads = config.num_kv_heads = 32;
-  config.head_dim = config.rotary_dim = 128;
-  config.intermediate_size = 11008;
-  config.max_position = kContext;
-  if (name == "1.3b") {
-    config.hidden_size = 2048;
-    config.num_layers = 24;
-    config.num_heads = config.num_kv_heads = 16;
-    config.intermediate_size = 5504;
-  } else if (name == "135m") {
-    config.vocab_size = 49152;
-    config.hidden_size = 576;
-    config.num_layers = 30;
-    config.num_heads = 9;
-    config.num_kv_heads = 3;
-    config.head_dim = config.rotary_dim = 64;
-    config.intermediate_size = 1536;
-  }
-  return config;
-}
 
 ModelConfig Sliced(ModelConfig config, double sparsity) {
   const int width = static_cast<int>((1.0 - sparsity) * config.hidden_size) / 32 * 32;
@@ -71,61 +47,6 @@ ModelConfig Sliced(ModelConfig config, double sparsity) {
   return config;
 }
 
-// Blocks of a small scale and arbitrary codes; zeros of a float type.
-std::vector<std::byte> RandomBlocks(WeightType type, std::size_t bytes) {
-  std::vector<std::byte> data(bytes);
-  if (GetWeightTypeInfo(type).block_elements == 1) return data;
-  const auto block = static_cast<std::size_t>(GetWeightTypeInfo(type).block_bytes);
-  const std::uint16_t scale = FloatToFp16(0.01f);
-  std::uint64_t state = 1;
-  for (std::size_t i = 0; i < bytes; ++i) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    data[i] = static_cast<std::byte>(state >> 56);
-  }
-  for (std::size_t at = 0; at + block <= bytes; at += block) std::memcpy(data.data() + at, &scale, 2);
-  return data;
-}
-
-// Every tensor of a configuration; those of one type share their bytes.
-class RandomCheckpoint final : public Checkpoint {
- public:
-  RandomCheckpoint(const ModelConfig& config, WeightType shortcuts) {
-    for (const ModelTensor& tensor : ModelTensors(config)) {
-      const bool shortcut =
-          tensor.role == TensorRole::kAttentionShortcut || tensor.role == TensorRole::kMlpShortcut;
-      TensorInfo info;
-      info.name = TensorName(TensorNaming::kHuggingFace, tensor.role, tensor.layer);
-      info.type = !tensor.is_matrix() ? WeightType::kF32 : shortcut ? shortcuts : WeightType::kQ4_0;
-      info.shape = tensor.shape;
-      info.bytes = *WeightBytes(info.type, info.elements());
-      largest_[info.type] = std::max(largest_[info.type], info.bytes);
-      tensors_.push_back(info);
-    }
-    for (const auto& [type, bytes] : largest_) data_[type] = RandomBlocks(type, bytes);
-    for (TensorInfo& tensor : tensors_) {
-      tensor.data = data_[tensor.type].data();
-      by_name_[tensor.name] = &tensor;
-    }
-  }
-  std::string_view format() const override { return "safetensors"; }
-  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
-  const TensorInfo* Find(std::string_view name) const override {
-    const auto found = by_name_.find(name);
-    return found != by_name_.end() ? found->second : nullptr;
-  }
-  std::string_view UnsupportedType(std::string_view) const override { return {}; }
-  Result<std::vector<std::int64_t>> Integers(std::string_view name) const override {
-    return NotFound(std::string(name));
-  }
-  void ReleasePages() const override {}
-
- private:
-  std::map<WeightType, std::size_t> largest_;
-  std::map<WeightType, std::vector<std::byte>> data_;
-  std::vector<TensorInfo> tensors_;
-  std::map<std::string, const TensorInfo*, std::less<>> by_name_;
-};
-
 [[noreturn]] void Fail(const Status& status) {
   std::fprintf(stderr, "bench_sliced: %s\n", status.message().c_str());
   std::exit(1);
@@ -134,8 +55,9 @@ class RandomCheckpoint final : public Checkpoint {
 // A decoder with one sequence and the times of its steps.
 class Contender {
  public:
-  Contender(const ModelConfig& config, WeightType shortcuts, Backend& backend) : backend_(backend) {
-    const RandomCheckpoint checkpoint(config, shortcuts);
+  Contender(const ModelConfig& config, WeightType matrices, WeightType shortcuts, Backend& backend)
+      : backend_(backend) {
+    const bench::RandomCheckpoint checkpoint(config, matrices, shortcuts);
     auto decoder = Decoder::Load(checkpoint, config, backend, kContext);
     if (!decoder.ok()) Fail(decoder.status());
     decoder_ = std::move(decoder).value();
@@ -156,6 +78,7 @@ class Contender {
     for (int b = 0; b < geometry.num_blocks; ++b) blocks_.push_back(b);
   }
 
+  std::string_view backend_name() const { return backend_.name(); }
   void ForgetSteps() { seconds_.clear(); }
 
   void Step(int position) {
@@ -207,10 +130,12 @@ void Print(const Options& options, double sparsity, const Contender& dense, cons
   const double median = dense.Quantile(0.5) / sliced.Quantile(0.5);
   if (options.json) {
     std::printf(
-        "{\"bench\":\"sliced\",\"shape\":\"%s\",\"shortcuts\":\"%s\",\"sparsity\":%g,\"bytes_ratio\":%.4f,"
-        "\"weights_ratio\":%.4f,\"speedup_best\":%.4f,\"speedup_quartile\":%.4f,\"speedup_median\":%.4f,"
+        "{\"bench\":\"sliced\",\"backend\":\"%s\",\"shape\":\"%s\",\"type\":\"%s\",\"shortcuts\":\"%s\","
+        "\"sparsity\":%g,\"bytes_ratio\":%.4f,\"share_of_ceiling\":%.4f,\"weights_ratio\":%.4f,\"speedup_"
+        "best\":%.4f,\"speedup_quartile\":%.4f,\"speedup_median\":%.4f,"
         "\"dense_ms\":%.3f,%s}\n",
-        options.shape.c_str(), options.shortcuts.c_str(), sparsity, ceiling, weights, best, lower, median,
+        std::string(dense.backend_name()).c_str(), options.shape.c_str(), options.type.c_str(),
+        options.shortcuts.c_str(), sparsity, ceiling, median / ceiling, weights, best, lower, median,
         1e3 * dense.Quantile(0.5), bench::MachineJson().c_str());
     return;
   }
@@ -222,12 +147,21 @@ void Print(const Options& options, double sparsity, const Contender& dense, cons
       1e3 * dense.Quantile(0.25), 1e-9 * static_cast<double>(dense.bytes_read()) / dense.Quantile(0.25));
 }
 
+WeightType TypeNamed(const std::string& flag, const std::string& name) {
+  WeightType type;
+  if (!bench::TypeByName(name, &type)) Fail(InvalidArgument(flag + ": there is no type '" + name + "'"));
+  return type;
+}
+
 void Run(const Options& options) {
-  auto backend = MakeCpuBackend({options.threads, ""});
+  auto backend = bench::MakeDevice(options.device, options.threads);
   if (!backend.ok()) Fail(backend.status());
-  const ModelConfig config = Shape(options.shape);
-  const WeightType shortcuts = options.shortcuts == "q8_0" ? WeightType::kQ8_0 : WeightType::kQ4_0;
-  Contender dense(config, shortcuts, **backend);
+  const std::optional<ModelConfig> shape = bench::LlamaShape(options.shape, kContext);
+  if (!shape) Fail(InvalidArgument("--shape: there is no shape '" + options.shape + "'"));
+  const ModelConfig& config = *shape;
+  const WeightType matrices = TypeNamed("--type", options.type);
+  const WeightType shortcuts = TypeNamed("--shortcuts", options.shortcuts);
+  Contender dense(config, matrices, shortcuts, **backend);
   for (const char* next = options.sparsities.c_str(); *next != '\0';) {
     char* end = nullptr;
     const double sparsity = std::strtod(next, &end);
@@ -235,7 +169,7 @@ void Run(const Options& options) {
       Fail(InvalidArgument("--sparsity takes numbers between 0 and 1 with commas between them"));
     }
     next = *end == ',' ? end + 1 : end;
-    Contender sliced(Sliced(config, sparsity), shortcuts, **backend);
+    Contender sliced(Sliced(config, sparsity), matrices, shortcuts, **backend);
     dense.ForgetSteps();
     for (int step = 0; step < options.steps; ++step) {
       const int position = kFirstPosition + step % (kContext - kFirstPosition);
@@ -255,12 +189,15 @@ int Main(int argc, char** argv) {
       continue;
     }
     const char* value = i + 1 < argc ? argv[++i] : "";
-    if (flag == "--shape" &&
-        (!std::strcmp(value, "7b") || !std::strcmp(value, "1.3b") || !std::strcmp(value, "135m"))) {
+    if (flag == "--device") {
+      options.device = value;
+    } else if (flag == "--shape") {
       options.shape = value;
+    } else if (flag == "--type") {
+      options.type = value;
     } else if (flag == "--sparsity") {
       options.sparsities = value;
-    } else if (flag == "--shortcuts" && (!std::strcmp(value, "q4_0") || !std::strcmp(value, "q8_0"))) {
+    } else if (flag == "--shortcuts") {
       options.shortcuts = value;
     } else if (flag == "--threads" && std::atoi(value) > 0) {
       options.threads = std::atoi(value);
@@ -268,8 +205,8 @@ int Main(int argc, char** argv) {
       options.steps = std::atoi(value);
     } else {
       std::fprintf(stderr,
-                   "usage: bench_sliced [--shape 7b|1.3b|135m] [--sparsity LIST] [--shortcuts q4_0|q8_0] "
-                   "[--threads N] [--steps N] [--json]\n");
+                   "usage: bench_sliced [--device D] [--shape 13b|7b|1.3b|135m] [--type T] [--sparsity LIST] "
+                   "[--shortcuts T] [--threads N] [--steps N] [--json]\n");
       return 2;
     }
   }

@@ -14,13 +14,10 @@
 #include <vector>
 
 #include "benches/bench_report.h"
+#include "benches/device.h"
 #include "benches/random_weights.h"
 #include "benches/step_model.h"
 #include "kernels/backend.h"
-
-#if defined(REPRISE_WITH_CUDA)
-#include "kernels/cuda/cuda_backend.h"
-#endif
 
 namespace reprise::bench {
 namespace {
@@ -55,14 +52,6 @@ Result<double> TimeStep(const Options& options, StepModel& model, int sequences,
   return seconds[seconds.size() / 2];
 }
 
-// 0 where nothing is known.
-Result<double> Bandwidth([[maybe_unused]] Backend& backend) {
-#if defined(REPRISE_WITH_CUDA)
-  if (backend.name().starts_with("cuda")) return cuda::CopyBandwidth(backend, std::size_t{2} << 30);
-#endif
-  return 0.0;
-}
-
 struct StepSize {
   const char* kind;
   int sequences;
@@ -72,7 +61,7 @@ struct StepSize {
 
 Status PrintRow(const Options& options, Backend& backend, StepModel& model, const std::string& shape,
                 const std::string& type, const StepSize& size) {
-  ASSIGN_OR_RETURN(const double bandwidth, Bandwidth(backend));
+  ASSIGN_OR_RETURN(const double bandwidth, CopyBandwidth(backend));
   ASSIGN_OR_RETURN(const double seconds, TimeStep(options, model, size.sequences, size.tokens, size.context));
   const auto bytes =
       static_cast<double>(model.weight_bytes() + model.KvBytes(size.sequences, size.tokens, size.context));
@@ -108,17 +97,6 @@ Status RunModel(const Options& options, Backend& backend, const std::string& sha
   return PrintRow(options, backend, *model, shape_name, type_name, {"prefill", 1, options.prefill, 0});
 }
 
-Result<std::unique_ptr<Backend>> MakeBackend(const std::string& device) {
-  if (device == "reference") return MakeReferenceBackend();
-  if (device == "cpu") return MakeCpuBackend({});
-  if (device.rfind("cuda:", 0) == 0) {
-    CudaBackendOptions options;
-    options.device = std::atoi(device.c_str() + 5);
-    return MakeCudaBackend(options);
-  }
-  return InvalidArgument("--device is cpu, cuda:N or reference, not '" + device + "'");
-}
-
 Status Main(int argc, char** argv) {
   Options options;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -143,7 +121,7 @@ Status Main(int argc, char** argv) {
     }
   }
   if (argc % 2 == 0) return InvalidArgument(std::string(argv[argc - 1]) + " needs a value");
-  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeBackend(options.device));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeDevice(options.device));
   for (const std::string& shape : options.shapes) {
     for (const std::string& type : options.types) RETURN_IF_ERROR(RunModel(options, *backend, shape, type));
   }

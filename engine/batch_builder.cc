@@ -5,8 +5,8 @@
 namespace reprise {
 
 BatchBuilder::BatchBuilder(int block_size, int max_tokens, int max_sequences, int max_logit_rows,
-                           int max_blocks_per_sequence)
-    : block_size_(block_size) {
+                           int max_blocks_per_sequence, const TokenId* drawn)
+    : block_size_(block_size), drawn_(drawn) {
   token_ids_.reserve(max_tokens);
   positions_.reserve(max_tokens);
   slots_.reserve(max_tokens);
@@ -25,7 +25,8 @@ BatchView BatchBuilder::Build(const BatchPlan& plan, std::span<const Draft> draf
   token_ids_.clear();
   block_ids_.clear();
   for (std::size_t i = 0; i < plan.items.size(); ++i) AddItem(plan.items[i], drafts[i]);
-  return {token_ids_, positions_, slots_, query_start_, context_len_, block_start_, block_ids_, logit_rows_};
+  return {token_ids_,   positions_, slots_,      query_start_, context_len_,
+          block_start_, block_ids_, logit_rows_, drawn_};
 }
 
 void BatchBuilder::AddItem(const ScheduledSequence& item, const Draft& draft) {

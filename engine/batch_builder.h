@@ -12,9 +12,9 @@ namespace reprise {
 
 class BatchBuilder {
  public:
-  // Room for the largest step, so that building allocates nothing.
+  // Room for the largest step, so that building allocates nothing. `drawn`: as BatchView.
   BatchBuilder(int block_size, int max_tokens, int max_sequences, int max_logit_rows,
-               int max_blocks_per_sequence);
+               int max_blocks_per_sequence, const TokenId* drawn = nullptr);
 
   // `drafts` has one entry per item. The view stays valid until the next call. Row order: item by item,
   // within an item by position; an item's logit rows are the last num_logit_rows tokens of its chunk, then
@@ -28,6 +28,7 @@ class BatchBuilder {
   void AddItem(const ScheduledSequence& item, const Draft& draft);
 
   int block_size_;
+  const TokenId* drawn_;
   std::vector<TokenId> token_ids_;
   std::vector<int> positions_, slots_, query_start_, context_len_, block_start_, logit_rows_,
       logit_row_start_;

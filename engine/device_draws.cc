@@ -39,62 +39,62 @@ void Judge(const Sequence& sequence, const Draft& draft, std::size_t at, RowDraw
 
 }  // namespace
 
-std::size_t DeviceDraws::DeviceBytes(int max_rows) {
-  const std::size_t row_bytes = sizeof(TokenId) + (1 + kMaxLogprobs) * sizeof(TokenScore);
-  return static_cast<std::size_t>(max_rows) * row_bytes;
-}
-
-Result<DeviceDraws> DeviceDraws::Create(Backend& backend, std::shared_ptr<DeviceMemory> device,
+Result<DeviceDraws> DeviceDraws::Create(Backend& backend, const DrawnMemory& memory, int max_rows,
                                         int vocab_size) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Readback> readback, backend.NewReadback(device->bytes()));
-  return DeviceDraws(backend, std::move(device), std::move(readback), vocab_size);
+  ASSIGN_OR_RETURN(std::unique_ptr<Readback> readback, backend.NewReadback(DrawnMemory::Bytes(max_rows)));
+  return DeviceDraws(backend, memory, std::move(readback), vocab_size);
 }
 
 void DeviceDraws::Start(const BatchPlan& plan, std::span<const Draft> drafts,
-                        std::span<PenaltyState* const> penalties, std::span<const int> row_start,
+                        std::span<const PenaltyState* const> penalties, std::span<const int> row_start,
                         ConstMatrixView logits) {
   draws_.Clear();
   num_scores_ = 0;
   for (std::size_t i = 0; i < plan.items.size(); ++i)
     AddItem(plan.items[i], drafts[i], row_start[i + 1] - row_start[i], *penalties[i]);
   const std::size_t num_rows = draws_.rows().size();
+  TokenId* const tokens = memory_.ids() + memory_.first_row();
   if (num_rows > 0) {
-    auto* tokens = static_cast<TokenId*>(device_->data());
-    DrawArgs args;
-    args.logits = logits;
-    args.rows = draws_.rows();
-    args.adjustments = draws_.adjustments();
+    DrawArgs args = draws_.Args(logits, memory_.ids());
     args.tokens = tokens;
     args.scores = reinterpret_cast<TokenScore*>(tokens + num_rows);
     backend_->DrawRows(args);
   }
-  readback_->Start(device_->data(),
-                   num_rows * sizeof(TokenId) + static_cast<std::size_t>(num_scores_) * sizeof(TokenScore));
+  const bool any_drafted = std::ranges::any_of(drafts, [](const Draft& draft) {
+    return std::ranges::any_of(draft.tokens, [](TokenId token) { return token < 0; });
+  });
+  first_id_ = any_drafted ? 0 : memory_.first_row();
+  const std::size_t num_ids = static_cast<std::size_t>(memory_.first_row() - first_id_) + num_rows;
+  readback_->Start(memory_.ids() + first_id_,
+                   num_ids * sizeof(TokenId) + static_cast<std::size_t>(num_scores_) * sizeof(TokenScore));
+}
+
+void DeviceDraws::Resolve(std::span<Draft> drafts) const {
+  for (Draft& draft : drafts) {
+    for (TokenId& token : draft.tokens) {
+      if (token < 0) token = read_ids()[DrawnMemory::IndexOfStandIn(token)];
+    }
+  }
 }
 
 void DeviceDraws::AddItem(const ScheduledSequence& item, const Draft& draft, int num_rows,
-                          PenaltyState& penalties) {
+                          const PenaltyState& penalties) {
   const Sequence& sequence = *item.sequence;
   const std::size_t num_drafted = draft.tokens.size();
   int num_draft_rows = 0;
   if (item.reaches_end && sequence.request->max_tokens > 0)
     num_draft_rows = std::min(1 + static_cast<int>(num_drafted), num_rows);
   for (int row = 0; row < num_rows - num_draft_rows; ++row) AddPromptRow(item, row);
-  if (num_draft_rows == 0) return;
   // The rows that are there are the last ones.
   const std::size_t first = num_drafted + 1 - static_cast<std::size_t>(num_draft_rows);
-  for (std::size_t at = 0; at <= num_drafted; ++at) {
-    if (at >= first) AddDraftRow(sequence, draft, at, penalties);
-    if (at < num_drafted) penalties.Append(draft.tokens[at]);
-  }
-  for (const TokenId token : draft.tokens) penalties.Remove(token);
+  for (std::size_t at = first; at <= num_drafted; ++at) AddDraftRow(sequence, draft, at, penalties);
 }
 
 void DeviceDraws::AddPromptRow(const ScheduledSequence& item, int row) {
   const Request& request = *item.sequence->request;
   const int position = item.sequence->num_computed + item.num_tokens - item.num_logit_rows + row + 1;
   if (position >= static_cast<int>(request.prompt.size())) {
-    draws_.AddGiven(-1);
+    draws_.AddNone();
   } else {
     AskForScores(request.prompt_logprobs,
                  &draws_.AddGiven(request.prompt[static_cast<std::size_t>(position)]));
@@ -103,7 +103,7 @@ void DeviceDraws::AddPromptRow(const ScheduledSequence& item, int row) {
 
 void DeviceDraws::AddDraftRow(const Sequence& sequence, const Draft& draft, std::size_t at,
                               const PenaltyState& penalties) {
-  RowDraw& row = draws_.Add(sequence, at, penalties);
+  RowDraw& row = draws_.Add(sequence, std::span(draft.tokens).first(at), penalties);
   if (at < draft.tokens.size()) Judge(sequence, draft, at, &row);
   AskForScores(sequence.request->sampling.num_logprobs, &row);
 }
@@ -120,11 +120,8 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
   for (int i = 0; i <= num_drafted; ++i) {
     const int from_end = num_drafted + 1 - i;
     const auto drafted = [&] { return draft.tokens[static_cast<std::size_t>(i)]; };
-    if (from_end > num_rows) {  // taken as it is
-      accepted->push_back({drafted(), 0.0f, 0, {}});
-      continue;
-    }
-    GeneratedToken token = TokenOf(end_row - from_end);
+    GeneratedToken token = from_end > num_rows ? GeneratedToken{drafted(), 0.0f, 0, {}}  // taken as it is
+                                               : TokenOf(end_row - from_end);
     if (token.token < 0) return NoFiniteLogit(sequence.num_known() + i);
     accepted->push_back(std::move(token));
     if (i < num_drafted && accepted->back().token != drafted()) break;
@@ -134,7 +131,7 @@ Status DeviceDraws::Accept(const Sequence& sequence, const Draft& draft, int num
 
 GeneratedToken DeviceDraws::TokenOf(int row) const {
   const RowDraw& draw = draws_.rows()[static_cast<std::size_t>(row)];
-  const auto* tokens = reinterpret_cast<const TokenId*>(readback_->data());
+  const TokenId* tokens = read_ids() + memory_.first_row();
   GeneratedToken result{tokens[row], 0.0f, 0, {}};
   if (draw.num_logprobs < 0) return result;
   const auto* all_scores = reinterpret_cast<const TokenScore*>(tokens + draws_.rows().size());

@@ -54,7 +54,8 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
     geometry.block_size = options.block_size;
     geometry.type = options.kv_type;
   }
-  const std::size_t block_bytes = KvCache::BlockBytes(layers);
+  const int hidden_size = models.recycle != nullptr ? models.recycle->hidden_size() : 0;
+  const std::size_t block_bytes = KvCache::BlockBytes(layers, hidden_size);
   const std::uint64_t wanted_len = options.max_model_len > 0 ? options.max_model_len : model.max_position;
   if (wanted_len > static_cast<std::uint64_t>(model.max_position)) {
     return InvalidArgument("max_model_len " + std::to_string(wanted_len) +
@@ -93,7 +94,7 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
     LogWarning("the KV cache is smaller than one full context: max_model_len reduced",
                {{"max_model_len", config.max_model_len}, {"model_context", model.max_position}});
   }
-  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, layers, options.poison_kv));
+  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, layers, options.poison_kv, hidden_size));
   RETURN_IF_ERROR(models.target->Reserve(config.max_num_batched_tokens, config.max_num_logit_rows));
   if (models.recycle != nullptr) {
     RETURN_IF_ERROR(models.recycle->Reserve(config.max_num_batched_tokens, config.max_num_seqs));
@@ -112,9 +113,7 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
   if (models.draft != nullptr) info.proposers.push_back(ProposerKind::kDraftModel);
   info.proposers.push_back(ProposerKind::kPromptLookup);
   std::unique_ptr<EngineCore> core(new EngineCore(backend, models, config, std::move(kv), info));
-  ASSIGN_OR_RETURN(core->drafting_,
-                   Drafting::Create(backend, models, core->kv_, core->scheduler_, options.profile));
-  RETURN_IF_ERROR(core->MakeSteps(models, options.plan_ahead));
+  RETURN_IF_ERROR(core->Prepare(models, options));
   return core;
 }
 
@@ -128,20 +127,24 @@ EngineCore::EngineCore(Backend& backend, const EngineModels& models, const Sched
       info_(info),
       verifiers_(static_cast<std::size_t>(backend.num_threads())) {}
 
-Status EngineCore::MakeSteps(const EngineModels& models, bool plan_ahead) {
+Status EngineCore::Prepare(const EngineModels& models, const EngineOptions& options) {
   const SchedulerConfig& config = scheduler_.config();
-  const std::size_t num_steps = backend_.draws_tokens() && plan_ahead ? 2 : 1;
+  const int max_rows = config.max_num_logit_rows;
+  const bool device_draws = backend_.draws_tokens();
+  if (device_draws) {
+    ASSIGN_OR_RETURN(drawn_memory_, backend_.Allocate(DrawnMemory::Bytes(max_rows)));
+  }
+  const DrawnMemory drawn = drawn_memory();
+  ASSIGN_OR_RETURN(drafting_, Drafting::Create(backend_, models, kv_, drawn, scheduler_, options.profile));
+  const std::size_t num_steps = device_draws && options.plan_ahead ? 2 : 1;
   steps_.reserve(num_steps);  // their addresses stay
   while (steps_.size() < num_steps) {
-    steps_.emplace_back(BatchBuilder(config.block_size, config.max_num_batched_tokens, config.max_num_seqs,
-                                     config.max_num_logit_rows,
-                                     config.max_model_len / config.block_size + 1));
-  }
-  if (!backend_.draws_tokens()) return OkStatus();
-  ASSIGN_OR_RETURN(std::shared_ptr<DeviceMemory> drawn,
-                   backend_.Allocate(DeviceDraws::DeviceBytes(config.max_num_logit_rows)));
-  for (EngineStep& step : steps_) {
-    ASSIGN_OR_RETURN(step.draws, DeviceDraws::Create(backend_, drawn, models.target->config().vocab_size));
+    EngineStep& step = steps_.emplace_back(
+        BatchBuilder(config.block_size, config.max_num_batched_tokens, config.max_num_seqs, max_rows,
+                     config.max_model_len / config.block_size + 1, drawn.ids()));
+    if (!device_draws) continue;
+    ASSIGN_OR_RETURN(step.draws,
+                     DeviceDraws::Create(backend_, drawn, max_rows, models.target->config().vocab_size));
   }
   return OkStatus();
 }

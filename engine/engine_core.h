@@ -46,6 +46,11 @@ class EngineCore {
   const Scheduler& scheduler() const { return scheduler_; }
   const EngineInfo& info() const { return info_; }
   const KvCache& kv_cache() const { return kv_; }
+  // Tests: what proposers of theirs draw into.
+  DrawnMemory drawn_memory() const {
+    return {drawn_memory_ != nullptr ? drawn_memory_->data() : nullptr,
+            scheduler_.config().max_num_logit_rows};
+  }
   const StepCosts& costs() const { return drafting_->costs(); }
   bool idle() const { return live_.empty(); }
   double kv_usage() const;
@@ -55,8 +60,8 @@ class EngineCore {
 
   EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, KvCache kv,
              const EngineInfo& info);
-  // One for the step that runs and, where the next can be planned meanwhile, one for that.
-  Status MakeSteps(const EngineModels& models, bool plan_ahead);
+  // Drafting, and a step for the one that runs and, where the next can be planned meanwhile, one for that.
+  Status Prepare(const EngineModels& models, const EngineOptions& options);
   void End(LiveRequests::iterator it, FinishReason reason, const Status& status, TimePoint now);
 
   // step_order.cc: which step is planned when.
@@ -91,6 +96,7 @@ class EngineCore {
   KvCache kv_;
   std::span<const KvLayer> target_kv_;  // the target's layers of kv_
   EngineInfo info_;
+  std::unique_ptr<DeviceMemory> drawn_memory_;  // where the backend draws tokens
   std::unique_ptr<Drafting> drafting_;
   std::vector<Verifier> verifiers_;  // one per host thread
 

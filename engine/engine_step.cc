@@ -41,9 +41,9 @@ bool EngineCore::Start(EngineStep& step, bool ahead) {
   step.may_be_overtaken = certain && MayBeOvertaken(step);
   step.routes.assign(drafting_->routes().begin(), drafting_->routes().end());
   step.batch = step.builder.Build(step.plan, drafts);
-  if (step.draws) step.batch.drawn = step.draws->drawn();
   step.planned = Clock::now();
   step.output = decoder_.Forward(step.batch, target_kv_);
+  drafting_->AfterPass(step.batch, step.output);
   if (step.draws) {
     step.draws->Start(step.plan, drafts, penalties_, step.builder.logit_row_start(), step.output.logits);
   }
@@ -70,6 +70,7 @@ void EngineCore::BeginItems(EngineStep& step) {
 }
 
 Status EngineCore::Finish(EngineStep& step) {
+  const TimePoint drafted = drafting_->WaitForDrafts();
   if (Status status = step.draws ? step.draws->Wait() : backend_.Synchronize(); !status.ok()) {
     AbortAll(FinishReason::kError, status);
     accepted_.assign(step.plan.items.size(), {});
@@ -77,6 +78,7 @@ Status EngineCore::Finish(EngineStep& step) {
     return status;
   }
   const TimePoint ran = Clock::now();
+  if (step.draws) step.draws->Resolve(step.drafts_of_items());
   for (std::size_t i = 0; i < step.live.size(); ++i) {
     if (step.plan.items[i].sequence->ended) step.live[i] = nullptr;
   }
@@ -84,14 +86,14 @@ Status EngineCore::Finish(EngineStep& step) {
   const TimePoint sampled = Clock::now();
   StepStats stats;
   stats.plan_seconds = Seconds(step.begun, step.planned);
-  // Behind the step before, where it was planned ahead.
-  stats.forward_seconds = Seconds(std::max(step.planned, last_ran_), ran);
+  // Behind the step before, where it was planned ahead, and behind its own drafts.
+  stats.forward_seconds = Seconds(std::max({step.planned, last_ran_, drafted}), ran);
   stats.sample_seconds = Seconds(ran, sampled);
   last_ran_ = ran;
   const std::span<const Draft> drafts = step.drafts_of_items();
   drafting_->ObserveCosts(step.plan, {step.batch.num_tokens(), step.num_context}, NumDrafted(drafts),
                           stats.forward_seconds, stats.sample_seconds);
-  if (!step.overtaken) drafting_->Observe({step.plan, step.batch, accepted_, step.output}, drafts);
+  if (!step.overtaken) drafting_->Observe({step.plan, step.batch, accepted_}, drafts);
   Settle(step);
   CommitAll(step, sampled);
   if (observer_ != nullptr) {

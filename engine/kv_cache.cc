@@ -7,15 +7,20 @@
 
 namespace reprise {
 
-std::size_t KvCache::BlockBytes(std::span<const KvGeometry> layers) {
+std::size_t KvCache::BlockBytes(std::span<const KvGeometry> layers, int hidden_size) {
   std::size_t bytes = 0;
   for (const KvGeometry& geometry : layers) bytes += 2 * geometry.block_bytes();
-  return bytes;
+  return bytes + static_cast<std::size_t>(layers.front().block_size) * hidden_size * sizeof(float);
 }
 
-Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> layers, bool poison) {
+Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> layers, bool poison,
+                                  int hidden_size) {
   const int num_blocks = layers.front().num_blocks;
-  const std::size_t total = BlockBytes(layers) * static_cast<std::size_t>(num_blocks);
+  const int num_slots = num_blocks * layers.front().block_size;
+  const std::vector<float> zeros(static_cast<std::size_t>(hidden_size), 0.0f);
+  const std::size_t row_bytes = zeros.size() * sizeof(float);
+  const std::size_t total =
+      BlockBytes(layers, hidden_size) * static_cast<std::size_t>(num_blocks) + row_bytes;
   auto memory = backend.Allocate(total);
   if (!memory.ok()) {
     return ResourceExhausted(
@@ -24,16 +29,20 @@ Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> 
   }
   KvCache cache;
   cache.memory_ = std::move(memory).value();
+  auto* base = static_cast<std::byte*>(cache.memory_->data());
   if (poison) {
     // All bits set is a NaN in bf16 and in f32, and so are the scales of int8.
     const std::vector<std::byte> ones(total, std::byte{0xff});
-    backend.Upload(cache.memory_->data(), ones.data(), total);
+    backend.Upload(base, ones.data(), total);
+    backend.Upload(base + total - row_bytes, zeros.data(), row_bytes);
   }
-  auto* base = static_cast<std::byte*>(cache.memory_->data());
   for (const KvGeometry& geometry : layers) {
     const std::size_t array_bytes = geometry.block_bytes() * static_cast<std::size_t>(num_blocks);
     cache.layers_.push_back({geometry, base, base + array_bytes});
     base += 2 * array_bytes;
+  }
+  if (hidden_size > 0) {
+    cache.hidden_states_ = {reinterpret_cast<float*>(base), num_slots + 1, hidden_size, hidden_size};
   }
   return cache;
 }

@@ -84,9 +84,9 @@ void CollectNucleus(std::span<const float> logits, float inverse_temperature, fl
 
 PenaltyState::PenaltyState(const Request& request) {
   const SamplingParams& p = request.sampling;
-  repetition_ = p.repetition_penalty != 1.0f;
-  active_ = repetition_ || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f;
-  if (repetition_) prompt_.insert(request.prompt.begin(), request.prompt.end());
+  const bool repetition = p.repetition_penalty != 1.0f;
+  active_ = repetition || p.presence_penalty != 0.0f || p.frequency_penalty != 0.0f;
+  if (repetition) prompt_.insert(request.prompt.begin(), request.prompt.end());
 }
 
 void PenaltyState::Append(TokenId token) {
@@ -116,29 +116,29 @@ void CollectAdjustments(const Request& request, const PenaltyState& penalties, i
       if (token < vocab_size) biases[token] = kMinusInfinity;
     }
   }
-  penalties.ForEach([&](TokenId token, bool repeated, int count) {
-    LogitAdjustment adjustment{token, 0.0f, repeated ? params.repetition_penalty : 1.0f, 0.0f};
-    if (count > 0) {
-      adjustment.subtracted = params.frequency_penalty * static_cast<float>(count) + params.presence_penalty;
-    }
+  penalties.ForEach([&](TokenId token, int count) {
+    LogitAdjustment adjustment{token, 0.0f, count};
     if (const auto bias = biases.find(token); bias != biases.end()) {
       adjustment.bias = bias->second;
       biases.erase(bias);
     }
     out->push_back(adjustment);
   });
-  for (const auto& [token, bias] : biases) out->push_back({token, bias, 1.0f, 0.0f});
+  for (const auto& [token, bias] : biases) out->push_back({token, bias, LogitAdjustment::kUnseen});
 }
 
 void AdjustLogits(const Request& request, const PenaltyState& penalties, int num_generated,
                   std::span<float> logits) {
+  const SamplingParams& params = request.sampling;
   std::vector<LogitAdjustment> adjustments;
   CollectAdjustments(request, penalties, num_generated, static_cast<int>(logits.size()), &adjustments);
   for (const LogitAdjustment& by : adjustments) {
     float& logit = logits[static_cast<std::size_t>(by.token)];
     logit += by.bias;
-    if (by.repetition != 1.0f) logit = logit > 0 ? logit / by.repetition : logit * by.repetition;
-    logit -= by.subtracted;
+    const float repetition = by.count >= 0 ? params.repetition_penalty : 1.0f;
+    if (repetition != 1.0f) logit = logit > 0 ? logit / repetition : logit * repetition;
+    if (by.count > 0)
+      logit -= params.frequency_penalty * static_cast<float>(by.count) + params.presence_penalty;
   }
 }
 

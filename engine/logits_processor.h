@@ -28,18 +28,17 @@ class PenaltyState {
   void Append(TokenId token);              // a token was committed
   void Remove(TokenId token);              // undoes the latest Append of it (a drafted prefix was only tried)
 
-  // Calls visit(token, whether it is repeated, how often it was generated) for each token that was seen.
+  // Calls visit(token, how often it was generated) for each token that was seen.
   template <typename Visit>
   void ForEach(Visit visit) const {
-    for (const auto& [token, count] : generated_) visit(token, repetition_, count);
+    for (const auto& [token, count] : generated_) visit(token, count);
     for (TokenId token : prompt_) {
-      if (!generated_.contains(token)) visit(token, true, 0);
+      if (!generated_.contains(token)) visit(token, 0);
     }
   }
 
  private:
   bool active_ = false;
-  bool repetition_ = false;
   std::unordered_set<TokenId> prompt_;
   std::unordered_map<TokenId, int> generated_;
 };

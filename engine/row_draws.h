@@ -6,7 +6,7 @@
 
 #include "base/noise.h"
 #include "engine/logits_processor.h"
-#include "kernels/draw.h"
+#include "kernels/backend.h"
 #include "scheduler/sequence.h"
 
 namespace reprise {
@@ -17,21 +17,26 @@ class RowDraws {
   explicit RowDraws(int vocab_size) : vocab_size_(vocab_size) {}
 
   void Clear();
-  // The token that follows `sequence` and `ahead` tokens more, which `penalties` includes: drawn by rule
-  // kSample, with the request's adjustments, temperature and filters and its noise of that kind and position.
-  // The caller may change rule and judgement until the next call.
-  RowDraw& Add(const Sequence& sequence, std::size_t ahead, const PenaltyState& penalties,
+  // The token that follows `sequence` and the `drafted` tokens: drawn by rule kSample, with the request's
+  // adjustments, temperature and filters and its noise of that kind and position. `penalties` are those of
+  // the sequence's tokens that are known; stand-ins are counted on the device. The caller may change rule and
+  // judgement until the next call.
+  RowDraw& Add(const Sequence& sequence, std::span<const TokenId> drafted, const PenaltyState& penalties,
                NoiseKind kind = NoiseKind::kSample);
-  // A token that is known; -1: of no interest.
+  // A token that is known.
   RowDraw& AddGiven(TokenId token);
+  // A row that nobody wants a token of.
+  void AddNone();
 
   std::span<const RowDraw> rows() const { return rows_; }
-  std::span<const LogitAdjustment> adjustments() const { return adjustments_; }
+  // Of the rows added, but for what is to come out where: `drawn` is what stand-ins are rows of.
+  DrawArgs Args(ConstMatrixView logits, const TokenId* drawn) const;
 
  private:
   int vocab_size_;
   std::vector<RowDraw> rows_;
   std::vector<LogitAdjustment> adjustments_;
+  std::vector<TokenId> ahead_;
 };
 
 // Of a draw for the request at an absolute position.

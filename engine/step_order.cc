@@ -14,10 +14,10 @@ namespace reprise {
 namespace {
 
 // Whether what follows the item can be planned without the token that it gets.
-bool IsCertain(const ScheduledSequence& item, const PenaltyState& penalties) {
+bool IsCertain(const ScheduledSequence& item) {
   const Request& request = *item.sequence->request;
   const bool scores_prompt = request.prompt_logprobs >= 0 && item.sequence->num_generated() == 0;
-  return !scores_prompt && (!item.reaches_end || (request.max_tokens > 0 && !penalties.active()));
+  return !scores_prompt && (!item.reaches_end || request.max_tokens > 0);
 }
 
 }  // namespace
@@ -48,16 +48,13 @@ void EngineCore::CommitAhead(EngineStep& step) {
   step.overtaken = true;
   stand_ins_.clear();
   // An item's token comes from its last row of logits.
-  for (const int end_row : step.builder.logit_row_start().subspan(1)) stand_ins_.push_back(-end_row);
+  for (const int end_row : step.builder.logit_row_start().subspan(1))
+    stand_ins_.push_back(step.draws->StandIn(end_row - 1));
   scheduler_.CommitAhead(step.plan, stand_ins_);
 }
 
 bool EngineCore::MayBeOvertaken(const EngineStep& step) const {
-  if (steps_.size() == 1) return false;
-  for (std::size_t i = 0; i < step.plan.items.size(); ++i) {
-    if (!IsCertain(step.plan.items[i], step.live[i]->penalties)) return false;
-  }
-  return true;
+  return steps_.size() > 1 && std::ranges::all_of(step.plan.items, &IsCertain);
 }
 
 void EngineCore::DropInFlight() {

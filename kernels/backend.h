@@ -233,6 +233,8 @@ struct DrawArgs {
   ConstMatrixView logits;         // [R, V], device
   std::span<const RowDraw> rows;  // [R]
   std::span<const LogitAdjustment> adjustments;
+  std::span<const TokenId> ahead;  // below zero: as BatchView::drawn has it
+  const TokenId* drawn = nullptr;  // device; tokens of this call may lie in it, but none that a row names
   // [V], device, ascending: which token a column scores; nullptr: its own number.
   const TokenId* ids = nullptr;
   TokenId* tokens = nullptr;     // [R], device
@@ -276,12 +278,14 @@ class Backend {
   virtual Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) = 0;
 
   // out[t] = row token_ids[t] of table, as float. Ids are in range, or, where draws_tokens(), below zero: see
-  // BatchView::drawn. Of a drawn -1 anything comes out.
+  // BatchView::drawn. A drawn -1, which nothing may depend on, counts as 0.
   virtual void Embed(const BatchView& batch, const Weight& table, MatrixView out) = 0;
   virtual void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) = 0;
   virtual void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) = 0;
   // out[i] = x[rows[i]].
   virtual void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
+  // out[rows[i]] = x[i]. No row twice.
+  virtual void ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
   // out[i] += x[rows[i]] (learned positions).
   virtual void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) = 0;
   virtual void MatMul(const MatMulArgs& args) = 0;

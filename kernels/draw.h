@@ -10,16 +10,19 @@
 
 namespace reprise {
 
-// What happens to one logit before anything else: + bias (-infinity for a banned token), then divided by
-// `repetition` if positive and multiplied by it if not, then - subtracted.
+// What happens to one logit before anything else: + bias (-infinity for a banned token); then, of a token
+// that the request has seen, divided by the row's `repetition` if positive and multiplied by it if not; then,
+// of one that it has generated, - (frequency * count + presence).
 struct LogitAdjustment {
+  static constexpr int kUnseen = -1;
+
   TokenId token = 0;
   float bias = 0.0f;
-  float repetition = 1.0f;
-  float subtracted = 0.0f;
+  int count = kUnseen;  // how often it was generated; 0: it is in the prompt alone
 };
 
 enum class DrawRule : std::uint32_t {
+  kNone,       // no token (-1): of no interest
   kGiven,      // the token is `drafted`
   kSample,     // the argmax; with a temperature of logit / T + Gumbel noise of `noise_stream`, over what the
                // filters leave
@@ -39,19 +42,30 @@ struct RowDraw {
   const TokenId* draft_ids = nullptr;
   float* keep = nullptr;  // where the adjusted row goes, for a later kRejection; nullptr: nowhere
   int draft_columns = 0;
-  TokenId drafted = -1;
+  TokenId drafted = -1;  // below zero: as BatchView::drawn has it
   DrawRule rule = DrawRule::kSample;
   float inverse_temperature = 0.0f;  // 0: greedy, which filters do not touch
   int top_k = 0;                     // 0: off
   float top_p = 1.0f;
   float log_min_p = -INFINITY;
   float lenience = 1.0f;  // kThreshold: its logarithm
+  float repetition = 1.0f;
+  float frequency = 0.0f;
+  float presence = 0.0f;
   int first_adjustment = 0;
   int num_adjustments = 0;  // no token twice
-  int first_score = 0;      // in DrawArgs::scores
-  int num_logprobs = -1;    // the likeliest to report beside the token itself; -1: report nothing
+  // Tokens generated besides those that the adjustments count, each as often as it is there, at most
+  // kMaxAhead; in DrawArgs::ahead.
+  int first_ahead = 0;
+  int num_ahead = 0;
+  int first_score = 0;    // in DrawArgs::scores
+  int num_logprobs = -1;  // the likeliest to report beside the token itself; -1: report nothing
+  int unused = 0;
 };
-static_assert(sizeof(RowDraw) == 5 * 8 + 12 * 4);
+static_assert(sizeof(RowDraw) == 5 * 8 + 18 * 4);
+
+// Drafted tokens, and behind a step that still runs the one that it draws.
+inline constexpr int kMaxAhead = kMaxDraftTokens + 1;
 
 // A token's log-probability under the row as the model gave it (without DrawArgs::ids). Of a row that asks
 // for n there are 1 + n: the drawn token's, then the likeliest, best first, with token -1 where there are no

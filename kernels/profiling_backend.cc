@@ -103,6 +103,10 @@ void ProfilingBackend::GatherRows(ConstMatrixView x, std::span<const int> rows, 
   Timed({"gather rows", nullptr, 2 * Bytes(out)}, [&] { inner_->GatherRows(x, rows, out); });
 }
 
+void ProfilingBackend::ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) {
+  Timed({"scatter rows", nullptr, 2 * Bytes(x)}, [&] { inner_->ScatterRows(x, rows, out); });
+}
+
 void ProfilingBackend::AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) {
   Timed({"add rows", nullptr, 3 * Bytes(out)}, [&] { inner_->AddRows(x, rows, out); });
 }

@@ -55,6 +55,7 @@ class ProfilingBackend final : public Backend {
   void RmsNorm(ConstMatrixView x, const RmsNormSpec& spec, MatrixView out) override;
   void LayerNorm(ConstMatrixView x, const LayerNormSpec& spec, MatrixView out) override;
   void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override;
+  void ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override;
   void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override;
   void MatMul(const MatMulArgs& args) override;
   bool draws_tokens() const override { return inner_->draws_tokens(); }

@@ -1,6 +1,6 @@
-// Draws a proposer's tokens. Where the backend draws, they stay on the device while the draft grows: the next
-// step of the proposer's model reads them there, and the host gets all of a draft at once. Elsewhere the host
-// draws.
+// Draws a proposer's tokens. Where the backend draws, they stay on the device: the next step of the
+// proposer's model reads them there, and so do the target's pass and the draws that judge them; the host
+// learns of them with the step's results. Elsewhere the host draws.
 #pragma once
 
 #include <memory>
@@ -22,6 +22,10 @@ struct DraftLimits {
   int max_batch_tokens = 0;
   int max_sequences = 0;
   int max_drafts = 0;  // tokens drafted in one step, over all sequences
+  // Device, where the backend draws tokens: the ids that stand-ins are rows of, and from which row on there
+  // are max_drafts for this proposer.
+  TokenId* drawn = nullptr;
+  int first_drawn = 0;
 };
 
 class DraftDraws {
@@ -31,16 +35,17 @@ class DraftDraws {
   static Result<DraftDraws> Create(Backend& backend, std::span<const TokenId> head_tokens, int num_columns,
                                    const DraftLimits& limits);
 
-  // The drafts of `requests` begin.
-  void Begin(std::span<const DraftRequest> requests);
-  // Appends to the draft of requests[i] a token drawn from row i of `logits`, maybe one that only the device
-  // knows: a negative id, for a BatchView whose `drawn` is drawn(). Penalties include the drafts so far, and
-  // afterwards the new token. Leaves in `unfinished`, ascending, the i whose draft shall go on.
+  // A step's drafts begin.
+  void Begin() { num_drawn_ = 0; }
+  // Appends to the draft of requests[i] a token drawn from row i of `logits`; where the backend draws, a
+  // stand-in for it. Leaves in `unfinished`, ascending, the i whose draft shall go on.
   void Draw(std::span<const DraftRequest* const> requests, ConstMatrixView logits,
             std::vector<int>* unfinished);
-  const TokenId* drawn() const { return drawn_tokens_; }
-  // The drafts are complete: fetches what the host does not know, and takes them out of the penalties.
+  const TokenId* drawn() const { return drawn_; }
+  // The drafts are complete.
   void Finish(std::span<const DraftRequest> requests);
+  // As Proposer::end_of_drafts.
+  Readback* end() const { return end_.get(); }
 
  private:
   DraftDraws(Backend& backend, std::span<const TokenId> head_tokens, int num_columns,
@@ -50,9 +55,6 @@ class DraftDraws {
   // Fill has_token_.
   void DrawOnHost(std::span<const DraftRequest* const> requests, ConstMatrixView logits);
   void DrawOnDevice(std::span<const DraftRequest* const> requests, ConstMatrixView logits);
-  // Replaces what only the device knows by what it is. A draft ends where there was no token to draw.
-  void Fetch();
-  void Resolve(Draft* draft) const;
 
   Backend* backend_;
   std::span<const TokenId> head_tokens_;
@@ -60,17 +62,14 @@ class DraftDraws {
   int max_drafts_;
   std::vector<DraftSampler> samplers_;  // one per host thread
 
-  std::unique_ptr<DeviceMemory>
-      memory_;  // kept rows [max_drafts, columns], tokens drawn [max_drafts], head tokens
+  // Where the backend draws.
+  std::unique_ptr<DeviceMemory> memory_;  // kept rows [max_drafts, columns], head tokens
+  std::unique_ptr<Readback> end_;
   float* kept_ = nullptr;
-  TokenId* drawn_tokens_ = nullptr;
   const TokenId* device_head_tokens_ = nullptr;
-
-  // Of one Begin.
-  bool step_by_step_ = false;  // penalties need to know each token before the next
-  int num_drawn_ = 0;
-  int num_fetched_ = 0;
-  std::vector<TokenId> fetched_;
+  TokenId* drawn_ = nullptr;
+  int first_drawn_ = 0;
+  int num_drawn_ = 0;  // since Begin
 
   // Scratch of one Draw.
   RowDraws draws_;

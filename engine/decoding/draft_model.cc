@@ -42,7 +42,7 @@ DraftModelProposer::State& DraftModelProposer::StateOf(const Sequence& sequence)
 }
 
 void DraftModelProposer::Propose(std::span<const DraftRequest> requests) {
-  draws_.Begin(requests);
+  draws_.Begin();
   CatchUp(requests);
   while (!rows_.empty()) {
     batch_.Clear();

@@ -28,6 +28,7 @@ class DraftModelProposer final : public Proposer {
   // What the draft model has not seen yet it reads first, at most max_batch_tokens in a step; a sequence that
   // does not fit gets its drafts in a later step.
   void Propose(std::span<const DraftRequest> requests) override;
+  Readback* end_of_drafts() override { return draws_.end(); }
   void Observe(const StepOutcome& outcome) override;
   void Forget(RequestId id) override { states_.erase(id); }
 

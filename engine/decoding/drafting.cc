@@ -36,12 +36,16 @@ int NumContext(const BatchPlan& plan) {
 }
 
 Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
-                                                   const KvCache& kv, const Scheduler& scheduler,
-                                                   bool profile) {
+                                                   const KvCache& kv, const DrawnMemory& drawn,
+                                                   const Scheduler& scheduler, bool profile) {
   const SchedulerConfig& config = scheduler.config();
   const BlockPool& pool = scheduler.block_pool();
-  const DraftLimits limits{models.target->config().vocab_size, config.block_size,
-                           config.max_num_batched_tokens, config.max_num_seqs, config.max_num_logit_rows};
+  const auto limits_of = [&](ProposerKind proposer) {
+    return DraftLimits{models.target->config().vocab_size, config.block_size,
+                       config.max_num_batched_tokens,      config.max_num_seqs,
+                       config.max_num_logit_rows,          drawn.ids(),
+                       drawn.first_draft(proposer)};
+  };
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
   StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}};
   std::span<const KvLayer> layers = kv.layers();
@@ -68,7 +72,8 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
           ProfileRecycleModule(backend, *models.recycle, module, {*models.target, target});
     }
     ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kRecycle)],
-                     RecycleProposer::Create(backend, *models.recycle, module.kv, pool, limits));
+                     RecycleProposer::Create(backend, *models.recycle, {module.kv, kv.hidden_states(), pool},
+                                             limits_of(ProposerKind::kRecycle)));
   }
   if (models.draft != nullptr) {
     ProfiledModel draft = take(models.draft->num_layers());
@@ -78,7 +83,8 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
           ProfileDraftModel(backend, *models.draft, draft, {*models.target, target});
     }
     ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kDraftModel)],
-                     DraftModelProposer::Create(backend, *models.draft, draft.kv, pool, limits));
+                     DraftModelProposer::Create(backend, *models.draft, draft.kv, pool,
+                                                limits_of(ProposerKind::kDraftModel)));
   }
   proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
@@ -140,10 +146,7 @@ RoutingRequest Drafting::Describe(const Sequence& sequence) const {
 // Whether the item's next step has to wait for the end of this one, for the sake of drafts.
 bool Drafting::HoldsUpNextStep(const ScheduledSequence& item) const {
   const Request& request = *item.sequence->request;
-  const bool asks = RequestedProposer(request).has_value() && request.max_draft_tokens.value_or(1) > 0;
-  return asks || std::ranges::any_of(proposers_, [&](const auto& proposer) {
-           return proposer != nullptr && proposer->MustObserve(item);
-         });
+  return RequestedProposer(request).has_value() && request.max_draft_tokens.value_or(1) > 0;
 }
 
 bool Drafting::MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
@@ -190,7 +193,7 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
   for (std::size_t p = 0; p < proposers_.size(); ++p) {
     const auto kind = static_cast<ProposerKind>(p);
     wishes_.clear();
-    passes_.assign(kMaxDraftTokens, 0);
+    std::vector<int> passes(kMaxDraftTokens, 0);
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
       const ScheduledSequence& item = plan.items[i];
       if (routes_of_items_[i].proposer != kind || item.num_draft_tokens == 0) continue;
@@ -198,18 +201,42 @@ void Drafting::Propose(const BatchPlan& plan, std::span<PenaltyState* const> pen
       drafts[i].proposer = kind;
       drafts[i].confidence = offer.confidence;
       wishes_.push_back({item.sequence, penalties[i], item.num_draft_tokens, &drafts[i]});
-      passes_[0] += std::max(1, offer.to_read);
+      passes[0] += std::max(1, offer.to_read);
     }
     if (wishes_.empty()) continue;
-    const auto begin = std::chrono::steady_clock::now();
+    const TimePoint begin = Clock::now();
     proposers_[p]->Propose(wishes_);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const TimePoint returned = Clock::now();
     for (const DraftRequest& wish : wishes_) {
-      for (std::size_t depth = 1; depth < wish.draft->tokens.size(); ++depth) ++passes_[depth];
+      for (std::size_t depth = 1; depth < wish.draft->tokens.size(); ++depth) ++passes[depth];
     }
-    passes_.erase(std::ranges::find(passes_, 0), passes_.end());
-    router_.ObserveProposer(kind, passes_, seconds);
+    passes.erase(std::ranges::find(passes, 0), passes.end());
+    if (proposers_[p]->end_of_drafts() != nullptr) {
+      drafted_.push_back({kind, std::move(passes), begin});
+    } else {
+      router_.ObserveProposer(kind, passes, std::chrono::duration<double>(returned - begin).count());
+    }
   }
+}
+
+void Drafting::AfterPass(const BatchView& batch, const Decoder::Output& output) {
+  for (const auto& proposer : proposers_) {
+    if (proposer != nullptr) proposer->AfterPass(batch, output);
+  }
+}
+
+TimePoint Drafting::WaitForDrafts() {
+  TimePoint end = {};
+  for (const Drafted& drafted : drafted_) {
+    if (!proposers_[IndexOf(drafted.proposer)]->end_of_drafts()->Wait().ok()) break;
+    // Behind the one before.
+    const TimePoint begin = std::max(drafted.begin, end);
+    end = Clock::now();
+    router_.ObserveProposer(drafted.proposer, drafted.passes,
+                            std::chrono::duration<double>(end - begin).count());
+  }
+  drafted_.clear();
+  return end;
 }
 
 void Drafting::ObserveCosts(const BatchPlan& plan, const StepSize& size, int num_drafts, double pass_seconds,

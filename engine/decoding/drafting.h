@@ -8,6 +8,7 @@
 
 #include "engine/decoding/proposer.h"
 #include "engine/decoding/router.h"
+#include "engine/drawn_memory.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "scheduler/scheduler.h"
@@ -23,8 +24,8 @@ class Drafting {
   // that order. All outlive this. With `profile`, measures what steps cost. RESOURCE_EXHAUSTED when the
   // device is out of memory.
   static Result<std::unique_ptr<Drafting>> Create(Backend& backend, const EngineModels& models,
-                                                  const KvCache& kv, const Scheduler& scheduler,
-                                                  bool profile);
+                                                  const KvCache& kv, const DrawnMemory& drawn,
+                                                  const Scheduler& scheduler, bool profile);
   // With proposers of the caller's (tests), in the order of ProposerKind.
   Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
            int recycle_default);
@@ -33,10 +34,15 @@ class Drafting {
   // have one entry per item; drafts are cleared. While the step before still runs (`ahead`) nobody drafts:
   // the last tokens are not known yet.
   //
-  // Returns whether the next step may be planned ahead of this one's end: nobody must observe it or, with
-  // what is known now, would draft. Requests that name a method are never kept from drafting.
+  // Returns whether the next step may be planned ahead of this one's end: with what is known now, nobody
+  // would draft. Requests that name a method are never kept from drafting.
   bool MakeDrafts(Scheduler& scheduler, BatchPlan* plan, std::span<PenaltyState* const> penalties,
                   std::span<Draft> drafts, bool ahead);
+  // The target's pass has been started.
+  void AfterPass(const BatchView& batch, const Decoder::Output& output);
+  // Waits until the drafts of the latest MakeDrafts are drawn, and says when they were: where the backend
+  // draws, on the device and while the host went on. A device error is left to whoever waits for the step.
+  TimePoint WaitForDrafts();
   // After verification, unless the next step was planned ahead.
   void Observe(const StepOutcome& outcome, std::span<const Draft> drafts);
   // After every step. `seconds` of the target's pass and of sampling.
@@ -56,6 +62,13 @@ class Drafting {
   bool HoldsUpNextStep(const ScheduledSequence& item) const;
   void Propose(const BatchPlan& plan, std::span<PenaltyState* const> penalties, std::span<Draft> drafts);
 
+  // What one proposer did in a step.
+  struct Drafted {
+    ProposerKind proposer;
+    std::vector<int> passes;  // tokens of each
+    TimePoint begin;
+  };
+
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers_;  // nullptr: not loaded
   Router router_;
   int recycle_default_;  // the chain that the module was trained for
@@ -67,7 +80,7 @@ class Drafting {
   std::vector<Route> routes_of_items_;  // of all
   std::vector<int> wanted_;
   std::vector<DraftRequest> wishes_;
-  std::vector<int> passes_;  // of the proposer that drafts: tokens of each
+  std::vector<Drafted> drafted_;  // whose end has not been seen yet, in order
 };
 
 }  // namespace reprise

@@ -15,7 +15,6 @@ class PromptLookupProposer final : public Proposer {
   // The longer the run that recurs, the surer.
   std::optional<DraftOffer> Offer(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
-  void Observe(const StepOutcome&) override {}
   void Forget(RequestId id) override { indexes_.erase(id); }
 
  private:

@@ -18,6 +18,8 @@ namespace reprise {
 
 // Drafted tokens of one scheduled sequence, in order; empty for plain decoding.
 struct Draft {
+  // Where the backend draws tokens, some may be below zero until the step has ended: stand-ins for ids that
+  // only the device knows (BatchView::drawn). A draft that could not go on has tokens -1 from there on then.
   std::vector<TokenId> tokens;
   // Under VerificationRule::kRejection: what each token was drawn from. May be longer than `tokens`: entries
   // are reused.
@@ -59,7 +61,6 @@ struct StepOutcome {
   const BatchPlan& plan;
   const BatchView& batch;                    // sequence i is item i
   std::span<const AcceptedTokens> accepted;  // per item
-  const Decoder::Output& output;
 };
 
 // Engine thread only.
@@ -73,10 +74,12 @@ class Proposer {
   virtual std::optional<DraftOffer> Offer(const Sequence& sequence) = 0;
   // Fills the drafts, maybe with fewer tokens than asked for.
   virtual void Propose(std::span<const DraftRequest> requests) = 0;
-  // Whether it must Observe the step of this item. Steps that nobody must may be left out: the next one has
-  // been started before they have ended.
-  virtual bool MustObserve(const ScheduledSequence&) const { return false; }
-  virtual void Observe(const StepOutcome& outcome) = 0;
+  // Behind what the latest Propose has started; nullptr: that was over when it returned.
+  virtual Readback* end_of_drafts() { return nullptr; }
+  // The target's pass of a step has been started. Every step, in order.
+  virtual void AfterPass(const BatchView&, const Decoder::Output&) {}
+  // After verification; not of steps behind which the next had been started, in which nobody drafts.
+  virtual void Observe(const StepOutcome&) {}
   // The request has ended.
   virtual void Forget(RequestId id) = 0;
 };

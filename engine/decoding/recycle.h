@@ -14,55 +14,58 @@
 namespace reprise {
 
 // The module's slot j needs the target's hidden state at j - 1, which exists only in the step that computes
-// it. So the latest states of every sequence that may be drafted for are kept until the module has ingested
-// them, and every block keeps the state of its last token, for whoever shares the block. What has been lost
-// (a prefix that the module never saw) or let go (a long prompt or pause) moves the sequence's window
-// forward: the module attends from a later block on. That changes what is drafted, never what is emitted.
+// it. So every step leaves its states in the cache, a row a slot (KvCache::hidden_states), and they are
+// shared, freed and overwritten as keys and values are. Of a long prompt or pause, or a prefix that it never
+// saw, the module reads only the end: the sequence's window moves forward, and the module attends from a
+// later block on. That changes what is drafted, never what is emitted.
 class RecycleProposer final : public Proposer {
  public:
-  // `module` has been reserved for the limits' tokens and a row for every sequence. `kv` has one entry per
-  // layer of it. All outlive the proposer. Of what the module has not read the latest `num_kept` states (and
-  // at least two blocks' worth) are kept, at most twice as many. The default is small, since reading costs a
-  // pass over what is read and hardly improves drafts: SmolLM2's module gives 1.350 tokens a pass with all of
-  // the prompt, and 1.347 with the last 16 tokens of it. RESOURCE_EXHAUSTED when the device is out of memory.
+  // What it works on; all outlive it.
+  struct Memory {
+    std::span<const KvLayer> kv;  // one entry per layer of the module
+    MatrixView hidden_states;     // as KvCache's
+    const BlockPool& pool;
+  };
+
+  // `module` has been reserved for the limits' tokens and a row for every sequence. If it has twice
+  // `num_read` tokens to read (which is at least two blocks' worth) it begins with the last `num_read`. The
+  // default is small, since reading costs a pass over what is read and hardly improves drafts: SmolLM2's
+  // module gives 1.350 tokens a pass with all of the prompt, and 1.347 with the last 16 tokens of it.
+  // RESOURCE_EXHAUSTED when the device is out of memory.
   static Result<std::unique_ptr<RecycleProposer>> Create(Backend& backend, RecycleModule& module,
-                                                         std::span<const KvLayer> kv, const BlockPool& pool,
-                                                         const DraftLimits& limits, int num_kept = 32);
+                                                         const Memory& memory, const DraftLimits& limits,
+                                                         int num_read = 32);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
   std::optional<DraftOffer> Offer(const Sequence& sequence) override;
   void Propose(std::span<const DraftRequest> requests) override;
-  // Prompts are shared most: their blocks keep states, whoever computes them.
-  bool MustObserve(const ScheduledSequence& item) const override;
-  void Observe(const StepOutcome& outcome) override;
+  Readback* end_of_drafts() override { return draws_.end(); }
+  void AfterPass(const BatchView& batch, const Decoder::Output& output) override;
   void Forget(RequestId id) override { states_.erase(id); }
 
  private:
   struct State {
     int num_preemptions = 0;
-    int first_block = 0;        // where the module's attention begins
-    int next_slot = 0;          // slots [first_block * block_size, next_slot) are in the module's cache
-    int num_noted = 0;          // of those, in blocks that have been noted as ready
-    int hidden_begin = 0;       // position of the first kept state; -1: the zeros before position 0
-    std::vector<float> hidden;  // [n, D], of consecutive positions
+    int first_block = 0;  // where the module's attention begins
+    int next_slot = 0;    // slots [first_block * block_size, next_slot) are in the module's cache
   };
 
-  RecycleProposer(Backend& backend, RecycleModule& module, std::span<const KvLayer> kv, const BlockPool& pool,
-                  const DraftLimits& limits, int num_kept, DraftDraws draws,
-                  std::unique_ptr<DeviceMemory> chain_hidden);
+  RecycleProposer(Backend& backend, RecycleModule& module, const Memory& memory, const DraftLimits& limits,
+                  int num_read, DraftDraws draws, std::unique_ptr<DeviceMemory> chain_hidden);
+  // Up to date with the blocks that others have filled; moves the window where too much is left to read.
   State& StateOf(const Sequence& sequence);
-  void BeginAtBlock(const Sequence& sequence, State* state);
-  int NumHidden(const State& state) const { return static_cast<int>(state.hidden.size()) / width_; }
-  void KeepHidden(const StepOutcome& outcome, std::size_t item, ConstMatrixView hidden);
-  // The first slot that can be ingested; moves the window when states before it are gone.
-  int FirstSlot(State* state) const;
+  bool IsReady(const Sequence& sequence, int block) const;
+  void SkipReadyBlocks(const Sequence& sequence, State* state) const;
+  // Row of hidden_states_ that slot `slot` of the module reads.
+  int HiddenRow(const Sequence& sequence, int slot) const;
   // Adds the slots that the module has not read to batches, running full ones; the last slot wants logits.
-  // Forgets the states used.
   void Ingest(const DraftRequest& request);
-  // A batch of the next slot of each chain in `active_`.
+  // Runs what Ingest has added, if anything.
+  void RunIngested();
+  // Runs the next slot of each chain in `active_`.
   void ExtendChains();
-  // Runs what has been added, and draws a token for each row; chains that go on are in `active_` then, in the
-  // order of their states in chain_hidden_.
+  // Runs the batch, and draws a token for each row; chains that go on are in `active_` then, in the order of
+  // their states in chain_hidden_.
   void RunBatch();
   // The first `n` of chain_hidden_.
   MatrixView ChainHidden(int n) const {
@@ -72,13 +75,12 @@ class RecycleProposer final : public Proposer {
   Backend& backend_;
   RecycleModule& module_;
   std::span<const KvLayer> kv_;
+  MatrixView hidden_states_;
   int width_;
   int block_size_;
   int max_batch_tokens_;
-  int num_kept_;
-  BlockNotes ready_;                // blocks whose slots are in the module's cache
-  BlockNotes has_last_hidden_;      // blocks with an entry below
-  std::vector<float> last_hidden_;  // [blocks, D]
+  int num_read_;
+  BlockNotes ready_;  // blocks whose slots are in the module's cache
   std::unordered_map<RequestId, State> states_;
   DraftDraws draws_;
   // [max_sequences, D], device: the module's own output that the next slot of a chain reads.
@@ -86,6 +88,7 @@ class RecycleProposer final : public Proposer {
 
   // Scratch.
   DraftBatch batch_;
+  std::vector<int> hidden_rows_;             // that the batch's slots read, while Ingest fills it
   std::vector<const DraftRequest*> rows_;    // of the batch, in row order
   std::vector<const DraftRequest*> active_;  // want another token
   std::vector<int> unfinished_;

@@ -102,6 +102,12 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    threads_.ParallelFor(static_cast<int>(rows.size()), GrainFor(x.columns), [&](int begin, int end, int) {
+      for (int i = begin; i < end; ++i) std::copy_n(x.row(i), x.columns, out.row(rows[i]));
+    });
+  }
+
   void MatMul(const MatMulArgs& args) override { Latch(matmul_.Run(args)); }
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {

@@ -129,6 +129,9 @@ class CudaBackend final : public Backend {
   void GatherRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
     cuda::GatherRows(*stream_, x, stream_->Stage(rows), out);
   }
+  void ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    cuda::ScatterRows(*stream_, x, slots_.Stage(*stream_, rows), out);
+  }
   void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
     cuda::AddRows(*stream_, x, stream_->Stage(rows), out);
   }

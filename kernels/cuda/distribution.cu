@@ -163,7 +163,7 @@ __device__ Distribution FindDistribution(ScaledRow row, const RowDraw& draw) {
 // Block (row, 0) looks at the row, block (row, 1) at the one its drafted token came from.
 __global__ void __launch_bounds__(kDrawThreads) DistributionKernel(DrawParameters p) {
   const int row = static_cast<int>(blockIdx.x);
-  const RowDraw draw = p.rows[row];
+  const RowDraw draw = RowOf(p, row);
   if (!DrawsFromDistribution(draw) && (draw.rule != DrawRule::kSample || !IsFiltered(draw))) return;
   ScaledRow scaled = {RowToDrawFrom(p, row), p.columns, draw.inverse_temperature, 0.0f};
   if (blockIdx.y == 1) {

@@ -17,6 +17,14 @@ REPRISE_HOST_DEVICE inline bool DrawsFromDistribution(const RowDraw& draw) {
   return draw.rule == DrawRule::kDraft || draw.rule == DrawRule::kRejection;
 }
 
+REPRISE_HOST_DEVICE inline bool JudgesDraft(const RowDraw& draw) {
+  return draw.rule == DrawRule::kGiven || draw.rule == DrawRule::kThreshold ||
+         draw.rule == DrawRule::kRejection;
+}
+REPRISE_HOST_DEVICE inline bool IsAdjusted(const RowDraw& draw) {
+  return draw.num_adjustments > 0 || draw.num_ahead > 0;
+}
+
 // What the filters leave of a row, and its sum. Of two tokens the better one has the larger key
 // (token_order.h).
 struct Distribution {
@@ -31,6 +39,8 @@ struct DrawParameters {
   const float* logits;
   const RowDraw* rows;
   const LogitAdjustment* adjustments;
+  const TokenId* ahead;
+  const TokenId* drawn;
   const TokenId* ids;
   float* adjusted;              // [R, columns]: rows with adjustments that are not kept elsewhere
   Distribution* distributions;  // [R, 2]: of the row, and of the row that its drafted token came from

@@ -119,7 +119,7 @@ __device__ int DrawResidual(const RowDraw& draw, const Law& target, const Law* d
 __global__ void __launch_bounds__(kDrawThreads) RejectionKernel(DrawParameters p) {
   SHARED_ARRAY(int, accepted, [1]);
   const int row = static_cast<int>(blockIdx.x);
-  const RowDraw draw = p.rows[row];
+  const RowDraw draw = RowOf(p, row);
   if (!DrawsFromDistribution(draw)) return;
   const Law target = LawOf(p, row, draw);
   if (!(target.distribution.total > 0.0)) {

@@ -76,6 +76,7 @@ struct EmbedParameters {
 __global__ void __launch_bounds__(kThreads) EmbedKernel(EmbedParameters p) {
   TokenId token = p.token_ids[blockIdx.x];
   if (token < 0) token = p.drawn[-1 - token];
+  if (token < 0) token = 0;  // there was none to draw
   const int row = token - p.first_row;
   if (row < 0 || row >= p.table.rows) return;  // another part's; no barrier follows
   float* out = p.out + blockIdx.x * p.out_stride;
@@ -83,21 +84,26 @@ __global__ void __launch_bounds__(kThreads) EmbedKernel(EmbedParameters p) {
     out[k] = Element(p.table, row, k);
 }
 
-struct GatherParameters {
+enum class Move : int { kGather, kScatter, kAdd };
+
+struct MoveParameters {
   const float* x;
   const int* rows;
   float* out;
   std::int64_t x_stride;
   std::int64_t out_stride;
   int columns;
-  int add;
+  Move move;
 };
 
-__global__ void __launch_bounds__(kThreads) GatherKernel(GatherParameters p) {
-  const float* x = p.x + p.rows[blockIdx.x] * p.x_stride;
-  float* out = p.out + blockIdx.x * p.out_stride;
+__global__ void __launch_bounds__(kThreads) MoveKernel(MoveParameters p) {
+  const std::int64_t listed = p.rows[blockIdx.x];
+  const std::int64_t in_turn = blockIdx.x;
+  const bool scatters = p.move == Move::kScatter;
+  const float* x = p.x + (scatters ? in_turn : listed) * p.x_stride;
+  float* out = p.out + (scatters ? listed : in_turn) * p.out_stride;
   for (int k = static_cast<int>(threadIdx.x); k < p.columns; k += kThreads)
-    out[k] = p.add != 0 ? __fadd_rn(out[k], x[k]) : x[k];
+    out[k] = p.move == Move::kAdd ? __fadd_rn(out[k], x[k]) : x[k];
 }
 
 struct ExpandParameters {
@@ -115,16 +121,16 @@ __global__ void __launch_bounds__(kThreads) ExpandKernel(ExpandParameters p) {
   }
 }
 
-void MoveRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out, bool add) {
-  GatherParameters p = {};
+void MoveRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out, Move move) {
+  MoveParameters p = {};
   p.x = x.data;
   p.rows = rows;
   p.out = out.data;
   p.x_stride = x.stride;
   p.out_stride = out.stride;
   p.columns = x.columns;
-  p.add = add ? 1 : 0;
-  Launch(stream, &GatherKernel, dim3(out.rows), kThreads, p);
+  p.move = move;
+  Launch(stream, &MoveKernel, dim3(move == Move::kScatter ? x.rows : out.rows), kThreads, p);
 }
 
 }  // namespace
@@ -142,10 +148,13 @@ void EmbedRows(Stream& stream, const TokenId* token_ids, const TokenId* drawn, i
 }
 
 void GatherRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out) {
-  MoveRows(stream, x, rows, out, false);
+  MoveRows(stream, x, rows, out, Move::kGather);
+}
+void ScatterRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out) {
+  MoveRows(stream, x, rows, out, Move::kScatter);
 }
 void AddRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out) {
-  MoveRows(stream, x, rows, out, true);
+  MoveRows(stream, x, rows, out, Move::kAdd);
 }
 
 void ExpandToBf16(Stream& stream, const PackedWeight& weight, std::uint16_t* out, std::int64_t stride) {

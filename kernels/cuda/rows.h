@@ -15,6 +15,8 @@ void EmbedRows(Stream& stream, const TokenId* token_ids, const TokenId* drawn, i
                const PackedWeight& part, MatrixView out);
 // out[i] = x[rows[i]]. rows: device, out.rows of them.
 void GatherRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
+// out[rows[i]] = x[i]. rows: device, x.rows of them.
+void ScatterRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
 // out[i] += x[rows[i]].
 void AddRows(Stream& stream, ConstMatrixView x, const int* rows, MatrixView out);
 // out [weight.rows, stride] bf16, rounded to nearest even; zeros beyond the weight's columns.

@@ -20,9 +20,10 @@ __device__ TokenKey BestOfRow(const DrawParameters& p, int row, const RowDraw& d
 
 __global__ void __launch_bounds__(kDrawThreads) SampleKernel(DrawParameters p) {
   const int row = static_cast<int>(blockIdx.x);
-  const RowDraw draw = p.rows[row];
+  const RowDraw draw = RowOf(p, row);
   if (DrawsFromDistribution(draw)) return;
-  const TokenKey best = draw.rule == DrawRule::kGiven ? 0 : BestOfRow(p, row, draw);
+  const bool known = draw.rule == DrawRule::kNone || draw.rule == DrawRule::kGiven;
+  const TokenKey best = known ? 0 : BestOfRow(p, row, draw);
   if (threadIdx.x != 0) return;
   TokenId token = best == 0 ? -1 : TokenOf(p.ids, ColumnOf(best));
   if (draw.rule == DrawRule::kGiven) token = draw.drafted;

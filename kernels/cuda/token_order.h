@@ -34,12 +34,25 @@ __device__ __forceinline__ float ValueOf(TokenKey key) {
 __device__ __forceinline__ float* AdjustedRow(const DrawParameters& p, int row) {
   const RowDraw& draw = p.rows[row];
   if (draw.keep != nullptr) return draw.keep;
-  if (draw.num_adjustments > 0) return p.adjusted + row * static_cast<std::int64_t>(p.columns);
+  if (IsAdjusted(draw)) return p.adjusted + row * static_cast<std::int64_t>(p.columns);
   return nullptr;
 }
 __device__ __forceinline__ const float* RowToDrawFrom(const DrawParameters& p, int row) {
   const float* adjusted = AdjustedRow(p, row);
   return adjusted != nullptr ? adjusted : p.logits + row * p.stride;
+}
+
+// A token that the host may know as a stand-in only.
+__device__ __forceinline__ TokenId Resolved(const DrawParameters& p, TokenId token) {
+  return token >= 0 ? token : p.drawn[-1 - token];
+}
+// How the row's token is drawn: with its drafted token, and without one where there was none to draw.
+__device__ __forceinline__ RowDraw RowOf(const DrawParameters& p, int row) {
+  RowDraw draw = p.rows[row];
+  if (!JudgesDraft(draw)) return draw;
+  draw.drafted = Resolved(p, draw.drafted);
+  if (draw.drafted < 0) draw.rule = DrawRule::kSample;
+  return draw;
 }
 
 __device__ __forceinline__ int TokenOf(const TokenId* ids, int column) {

@@ -98,6 +98,11 @@ class ReferenceBackend final : public Backend {
       std::copy_n(x.row(rows[i]), x.columns, out.row(static_cast<int>(i)));
   }
 
+  void ScatterRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      std::copy_n(x.row(static_cast<int>(i)), x.columns, out.row(rows[i]));
+  }
+
   void AddRows(ConstMatrixView x, std::span<const int> rows, MatrixView out) override {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       for (int k = 0; k < x.columns; ++k) out.row(static_cast<int>(i))[k] += x.row(rows[i])[k];

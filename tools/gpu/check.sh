@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # On a GPU machine, in a folder that package.sh made: is the CUDA backend right? Every op against exact sums and
 # the reference, whole models against golden logits and the reference's tokens, every decoding method against
-# plain decoding, and compute-sanitizer's four tools over the ops. Under ten minutes; one JSON row a check, in
-# $OUT/check.jsonl. Exits 1 if any fails.
+# plain decoding, the embedded family through the program, and compute-sanitizer's four tools over the ops. Under
+# ten minutes; one JSON row a check, in $OUT/check.jsonl. Exits 1 if any fails.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 rows=$out/check.jsonl
@@ -22,13 +22,15 @@ check() {
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/gpu.txt"
 check ops 100 bin/cuda_ops_test
 check draw 30 bin/cuda_draw_test
-check engine 100 bin/cuda_engine_test
+check engine 80 bin/cuda_engine_test
+check decoding 40 bin/cuda_decoding_test
+check family 60 ./family.sh
 if command -v compute-sanitizer >/dev/null; then
   # Together they reach every kernel; long attention schedules add time, not code.
   for tool in memcheck racecheck initcheck synccheck; do
     sanitize=(compute-sanitizer --tool "$tool" --error-exitcode 9)
-    check "$tool-ops" 60 "${sanitize[@]}" bin/cuda_ops_test "~chunks*" "~attention is*"
-    check "$tool-draw" 25 "${sanitize[@]}" bin/cuda_draw_test "cuda: drafts*"
+    check "$tool-ops" 45 "${sanitize[@]}" bin/cuda_ops_test "~chunks*" "~attention is*"
+    check "$tool-draw" 20 "${sanitize[@]}" bin/cuda_draw_test "cuda: drafts*"
   done
 else
   row "$rows" check compute-sanitizer passed skipped

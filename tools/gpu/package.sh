@@ -13,7 +13,7 @@ build=build/cuda-package
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DREPRISE_CUDA=ON -DREPRISE_SERVER=OFF \
   "-DREPRISE_CUDA_ARCHITECTURES=$(IFS=';'; echo "${architectures[*]}")"
-programs=(tests/conformance/cuda/cuda_ops_test tests/conformance/cuda/cuda_draw_test tests/conformance/cuda/cuda_engine_test benches/bench_steps reprise)
+programs=(tests/conformance/cuda/cuda_{ops,draw,engine,decoding}_test benches/bench_{steps,sliced,recycle} reprise)
 ninja -C "$build" "${programs[@]##*/}"
 
 rm -rf "$package"
@@ -27,6 +27,7 @@ ldd "$package"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
   grep -vE '/(libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcuda|libcublas|libcublasLt)\.so' |
   while read -r library; do cp -L "$library" "$package/lib/"; done
 cp -r tests/data/models "$package/tests/data/"
-cp tools/gpu/check.sh tools/gpu/bench.sh tools/gpu/environment.sh tools/gpu/torch_steps.py "$package/"
+cp -r assets "$package/"
+cp tools/gpu/{check,bench,family,environment}.sh tools/gpu/torch_steps.py "$package/"
 git describe --always --dirty >"$package/commit"
 du -sh "$package"

@@ -19,7 +19,8 @@ SHAPES = {
 }
 CONTEXT = 512
 PREFILL = 2048
-BATCHES = {"1.3b": (1, 8, 64), "8b": (1, 8, 32)}
+# As many as are compiled in the time there is; the first ones matter most.
+BATCHES = {"1.3b": (1, 8, 64, 256), "8b": (1, 32, 256)}
 
 
 class Layer(torch.nn.Module):
@@ -75,11 +76,21 @@ def median_seconds(step, repeats: int = 20) -> float:
     return statistics.median(seconds)
 
 
+def copy_bandwidth() -> float:
+    """Bytes a second that copies on the device read and write together."""
+    source = torch.empty(2 << 30, device="cuda", dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / median_seconds(lambda: target.copy_(source), 5)
+
+
 def run(name: str, mode: str, model: torch.nn.Module, batch: int, tokens: int, context: int) -> None:
+    bandwidth = copy_bandwidth()
     layers, _, _, kv_heads, dim, _, vocabulary = SHAPES[name]
     ids = torch.randint(vocabulary, (batch, tokens), device="cuda")
     cache = torch.randn(layers, 2, batch, kv_heads, context + tokens, dim, device="cuda", dtype=torch.bfloat16)
     seconds = median_seconds(lambda: model(ids, cache, tokens > 1))
+    embedding = vocabulary * SHAPES[name][1]  # of which a step reads a few rows
+    read = 2 * (sum(p.numel() for p in model.parameters()) - embedding) + 2 * cache.numel()
     row = {
         "kind": "decode" if tokens == 1 else "prefill",
         "backend": f"torch {torch.__version__} {mode}",
@@ -90,6 +101,8 @@ def run(name: str, mode: str, model: torch.nn.Module, batch: int, tokens: int, c
         "context": context,
         "ms": round(1e3 * seconds, 4),
         "tokens_per_s": round(batch * tokens / seconds, 1),
+        "copy_gb_per_s": round(bandwidth / 1e9, 1),
+        "share": round(read / seconds / bandwidth, 3),
         "gpu": torch.cuda.get_device_name(),
     }
     print(json.dumps(row), flush=True)

@@ -12,6 +12,8 @@ draws = partial(Mutant, tests="cuda_draw_test", schedules=BOTH)
 engine = partial(Mutant, tests="cuda_engine_test", cases="cuda engine: drawing,cuda engine: like steps")
 ahead = partial(Mutant, tests="cuda_engine_test", schedules=("forward", "deferred"),
                 cases="cuda: planning ahead,cuda: a request that is ended,E9: a fault while,E12")
+traffic = partial(Mutant, tests="cuda_engine_test", cases="E13")
+modules = partial(Mutant, tests="cuda_decoding_test", cases="D7")
 plans = partial(Mutant, tests="scheduler_test")
 
 MUTANTS = [
@@ -39,7 +41,7 @@ MUTANTS = [
     draws("noise belongs to the column, not to the token", "kernels/cuda/sample.cu",
           "GumbelOnDevice(draw.noise_stream, TokenOf(p.ids, i))", "GumbelOnDevice(draw.noise_stream, i)"),
     draws("noise belongs to the row, not to the position", "engine/row_draws.cc",
-          "NoiseStreamOf(request, sequence.tokens.size() + ahead, kind)", "NoiseStreamOf(request, rows_.size(), kind)"),
+          "NoiseStreamOf(request, sequence.tokens.size() + drafted.size(), kind)", "NoiseStreamOf(request, rows_.size(), kind)"),
     draws("top-p stops one token early", "kernels/cuda/distribution.cu",
           "    while (static_cast<double>(before + weights[bin]) < target) before += weights[bin++];\n".lstrip(),
           "while (bin < kBins - 1 && static_cast<double>(before + weights[bin]) <= target) before += weights[bin++];\n"),
@@ -48,8 +50,16 @@ MUTANTS = [
     draws("bins are counted before all are cleared", "kernels/cuda/distribution.cu",
           "      counts[bin] = 0;\n    }\n    __syncthreads();\n", "      counts[bin] = 0;\n    }\n"),
     draws("a negative logit that is repeated becomes likelier", "kernels/cuda/adjust_logits.cu",
-          "logit = logit > 0.0f ? logit / by.repetition", "logit = logit > -1e30f ? logit / by.repetition"),
-    draws("rows are adjusted while they are copied", "kernels/cuda/adjust_logits.cu", "  __syncthreads();\n", ""),
+          "logit = logit > 0.0f ? logit / draw.repetition", "logit = logit > -1e30f ? logit / draw.repetition"),
+    draws("rows are adjusted while they are copied", "kernels/cuda/adjust_logits.cu",
+          "    listed[thread] = 0;\n  }\n  __syncthreads();\n", "    listed[thread] = 0;\n  }\n"),
+    draws("a drafted token that the host lists is penalised twice", "kernels/cuda/adjust_logits.cu",
+          "      listed[a] = 1;\n", ""),
+    draws("a token drafted twice counts once", "kernels/cuda/adjust_logits.cu", "    ++by.count;\n", "    by.count = 1;\n"),
+    draws("drafted tokens count for no penalty", "engine/row_draws.cc",
+          "ahead_.insert(ahead_.end(), drafted.begin(), drafted.end());", ""),
+    draws("a draft without a token to draw is judged", "kernels/cuda/token_order.h",
+          "  if (draw.drafted < 0) draw.rule = DrawRule::kSample;\n", ""),
     draws("the residual is the target's whole law", "kernels/cuda/rejection.cu", "return p > q ? p - q : 0.0f;", "return p + 0.0f * q;"),
     draws("the coin takes the residual's noise", "kernels/cuda/rejection.cu",
           "UniformOnDevice(draw.accept_stream) * q < bound", "UniformOnDevice(draw.noise_stream) * q < bound"),
@@ -64,6 +74,13 @@ MUTANTS = [
     engine("a replayed graph reads the arrays of an older step", "kernels/cuda/stream.cc",
            "    Latch(staging_.Send(stream_), \"copy of a step's arrays\");\n    RunCommands();\n",
            "    if (generation_ < 200) Latch(staging_.Send(stream_), \"copy of a step's arrays\");\n    RunCommands();\n"),
+    engine("drafted ids stay stand-ins", "engine/engine_step.cc",
+           "  if (step.draws) step.draws->Resolve(step.drafts_of_items());\n", ""),
+    engine("proposers draw into each other's ids", "engine/drawn_memory.h",
+           "return static_cast<int>(IndexOf(proposer)) * max_rows_;", "return static_cast<int>(IndexOf(proposer)) * 0;"),
+    traffic("each drafted token is waited for", "engine/decoding/draft_draws.cc",
+            "  backend_->DrawRows(args);\n", "  backend_->DrawRows(args);\n  static_cast<void>(backend_->Synchronize());\n"),
+    modules("states are scattered in turn", "kernels/cuda/rows.cu", "(scatters ? listed : in_turn)", "in_turn"),
     engine("arrays of an older flush are taken for staged", "kernels/cuda/cuda_backend.cc",
            "device_ != nullptr && generation_ == stream.generation() &&", "device_ != nullptr &&"),
     engine("lists of commands that differ share a graph", "kernels/cuda/graph_cache.cc",
@@ -73,9 +90,9 @@ MUTANTS = [
     ahead("results are read before they are there", "kernels/cuda/readback.h",
           "return stream_.WaitFor(done_);", "return stream_.failed() ? stream_.WaitFor(done_) : OkStatus();"),
     ahead("every sequence goes on with the first one's token", "engine/step_order.cc",
-          "stand_ins_.push_back(-end_row);", "stand_ins_.push_back(std::max(-1, -end_row));"),
-    ahead("penalties do not wait for the token they count", "engine/step_order.cc",
-          "!penalties.active()", "(!penalties.active() || request.max_tokens > 0)"),
+          "step.draws->StandIn(end_row - 1)", "step.draws->StandIn(0 * end_row)"),
+    ahead("the token of the step that runs counts for no penalty", "engine/row_draws.cc",
+          "    if (sequence.tokens.back() < 0) ahead_.push_back(sequence.tokens.back());\n", ""),
     ahead("what has ended gets the tokens of dropped rows", "engine/engine_step.cc",
           "if (step.plan.items[i].sequence->ended) step.live[i] = nullptr;", ""),
     ahead("the next step starts when this one has ended", "engine/step_order.cc",

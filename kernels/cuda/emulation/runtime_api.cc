@@ -60,6 +60,7 @@ struct Device {
   std::string fault;
   bool capturing = false;
   std::int64_t launches_before_fault = -1;  // below zero: none
+  Traffic traffic;
 };
 Device& TheDevice() {
   static Device* const device = new Device;  // outlives whatever is freed at exit
@@ -176,6 +177,10 @@ std::size_t NumWaiting() {
   return count;
 }
 
+Traffic TakeTraffic() {
+  return std::exchange(TheDevice().traffic, {});
+}
+
 void FaultAfter(int num_launches) {
   TheDevice().launches_before_fault = num_launches;
 }
@@ -281,6 +286,8 @@ cudaError_t cudaFreeHost(void* memory) {
 
 cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  TheDevice().traffic.copies_to_device += kind == cudaMemcpyHostToDevice;
+  TheDevice().traffic.copies_to_host += kind == cudaMemcpyDeviceToHost;
   const cudaError_t error = Enqueue(stream, [=] { std::memcpy(target, source, bytes); });
   // Memory that is not pinned has been read or written when the call returns.
   const void* host = kind == cudaMemcpyHostToDevice ? source : target;
@@ -303,6 +310,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++TheDevice().traffic.waits;
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
   RunAll(stream);
   return TheDevice().error;
@@ -316,6 +324,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return TheDevice().error;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ++TheDevice().traffic.waits;
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
   if (event->stream != nullptr) RunUntil(event->stream, event->position);
   return TheDevice().error;
@@ -341,6 +350,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  ++TheDevice().traffic.graphs;
   return Enqueue(stream, [graph = executable->work] {
     for (const auto& work : *graph) work();
   });

@@ -78,6 +78,16 @@ bool StreamsAreDeferred();
 // Commands, graphs counting as one, that have been started and not run.
 std::size_t NumWaiting();
 
+// What the host has asked of the device.
+struct Traffic {
+  int copies_to_device = 0;
+  int copies_to_host = 0;
+  int graphs = 0;  // started
+  int waits = 0;   // for a stream or an event
+};
+// Since the last call.
+Traffic TakeTraffic();
+
 // Whether [address, address + bytes) lies in one allocation of device memory.
 bool IsDeviceRange(const void* address, std::size_t bytes);
 

@@ -17,11 +17,31 @@
 namespace reprise::test {
 namespace {
 
-DeviceDraws MakeDeviceDraws(Backend& backend, int max_rows, int vocab_size) {
-  std::shared_ptr<DeviceMemory> memory =
-      std::move(backend.Allocate(DeviceDraws::DeviceBytes(max_rows))).value();
-  return std::move(DeviceDraws::Create(backend, std::move(memory), vocab_size)).value();
-}
+// What one step draws, drafts and verdicts, on a device.
+class StepDraws {
+ public:
+  StepDraws(Backend& backend, std::span<const TokenId> head_tokens, int num_columns, int vocab_size,
+            int max_rows)
+      : memory_(std::move(backend.Allocate(DrawnMemory::Bytes(max_rows))).value()) {
+    const DrawnMemory drawn(memory_->data(), max_rows);
+    DraftLimits limits;
+    limits.vocab_size = vocab_size;
+    limits.max_drafts = max_rows;
+    limits.drawn = drawn.ids();
+    limits.first_drawn = drawn.first_draft(ProposerKind::kDraftModel);
+    drafts = std::make_unique<DraftDraws>(
+        std::move(DraftDraws::Create(backend, head_tokens, num_columns, limits)).value());
+    verdicts = std::make_unique<DeviceDraws>(
+        std::move(DeviceDraws::Create(backend, drawn, max_rows, vocab_size)).value());
+    drafts->Begin();
+  }
+
+  std::unique_ptr<DraftDraws> drafts;
+  std::unique_ptr<DeviceDraws> verdicts;
+
+ private:
+  std::unique_ptr<DeviceMemory> memory_;
+};
 
 // None a multiple of anything.
 constexpr std::array kVocabularies = {2, 31, 257, 1531, 4099};
@@ -42,7 +62,11 @@ class DrawScene {
  public:
   DrawScene(Backend& backend, int vocabulary, std::span<const TokenId> head_tokens, int num_sequences,
             int max_drafts, bool penalties, unsigned seed)
-      : backend_(backend), vocabulary_(vocabulary), head_tokens_(head_tokens), random_(seed) {
+      : backend_(backend),
+        vocabulary_(vocabulary),
+        head_tokens_(head_tokens),
+        random_(seed),
+        draws_(backend, head_tokens, num_columns(), vocabulary, num_sequences * (1 + max_drafts)) {
     for (int i = 0; i < num_sequences; ++i) {
       RandomSequence& added = sequences_.emplace_back(random_, vocabulary);
       SamplingParams& params = added.request->sampling;
@@ -51,6 +75,7 @@ class DrawScene {
         params.presence_penalty = params.frequency_penalty = 0.0f;
       }
       drafts_.emplace_back();
+      host_drafts_.emplace_back();
       penalties_.push_back(PenaltiesOf(added.sequence));
       num_drafts_.push_back(max_drafts == 0 ? 0 : static_cast<int>(random_() % (max_drafts + 1)));
       if (max_drafts > 0 && random_() % 3 == 0) added.request->lenience = 0.6f;
@@ -58,10 +83,10 @@ class DrawScene {
     }
   }
 
-  // Draws the drafts on the device and on the host.
-  int CountDifferentDrafts();
-  // Verifies drafts, drawn ones or guesses, on the device and on the host.
-  int CountDifferentTokens();
+  // Draws the drafts on the device, where they stay, and on the host.
+  void DrawDrafts();
+  // Verifies them on the device and on the host; counts sequences whose tokens differ, drafted or accepted.
+  int CountDifferent();
 
  private:
   int num_columns() const {
@@ -82,35 +107,30 @@ class DrawScene {
   std::mt19937 random_;
   std::list<RandomSequence> sequences_;
   std::vector<Draft> drafts_;
-  std::vector<PenaltyState> penalties_;
+  std::vector<Draft> host_drafts_;
+  std::vector<PenaltyState> penalties_;  // without drafts: those the device counts for itself
   std::vector<int> num_drafts_;
   std::vector<std::vector<float>> draft_rows_;  // that host distributions look at
-  std::unique_ptr<DraftDraws> draws_;           // holds the kept rows
+  StepDraws draws_;
 };
 
-int DrawScene::CountDifferentDrafts() {
-  DraftLimits limits;
-  limits.vocab_size = vocabulary_;
-  limits.max_drafts = std::accumulate(num_drafts_.begin(), num_drafts_.end(), 0);
-  draws_ = std::make_unique<DraftDraws>(
-      std::move(DraftDraws::Create(backend_, head_tokens_, num_columns(), limits)).value());
-  std::vector<Draft> on_host(drafts_.size());
+void DrawScene::DrawDrafts() {
+  std::vector<PenaltyState> host_penalties = penalties_;
   std::vector<DraftRequest> wishes, host_wishes;
   std::size_t i = 0;
   for (RandomSequence& scene : sequences_) {
     wishes.push_back({&scene.sequence, &penalties_[i], num_drafts_[i], &drafts_[i]});
-    host_wishes.push_back({&scene.sequence, &penalties_[i], num_drafts_[i], &on_host[i]});
+    host_wishes.push_back({&scene.sequence, &host_penalties[i], num_drafts_[i], &host_drafts_[i]});
     ++i;
   }
   DraftSampler sampler(vocabulary_, head_tokens_);
   std::vector<int> unfinished;
-  draws_->Begin(wishes);
   for (int step = 0;; ++step) {
     std::vector<const DraftRequest*> rows;
     std::vector<std::size_t> items;
     for (std::size_t w = 0; w < wishes.size(); ++w) {
-      // One that the host ended goes on where only the device knows of it.
-      if (num_drafts_[w] <= step || static_cast<int>(drafts_[w].tokens.size()) != step) continue;
+      // One that the host has ended goes on where only the device knows of it.
+      if (num_drafts_[w] <= step) continue;
       rows.push_back(&wishes[w]);
       items.push_back(w);
     }
@@ -118,23 +138,18 @@ int DrawScene::CountDifferentDrafts() {
     const std::vector<float> logits = RandomRows(rows.size(), num_columns());
     const DeviceRows on_device(&backend_, logits, static_cast<int>(rows.size()), num_columns());
     draft_rows_.push_back(logits);
+    draws_.drafts->Draw(rows, on_device, &unfinished);
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const DraftRequest& wish = host_wishes[items[r]];
       if (static_cast<int>(wish.draft->tokens.size()) != step) continue;
-      sampler.Draw(wish, RowOf(draft_rows_.back(), r, num_columns()));
+      if (sampler.Draw(wish, RowOf(draft_rows_.back(), r, num_columns())))
+        wish.penalties->Append(wish.draft->tokens.back());
     }
-    draws_->Draw(rows, on_device, &unfinished);  // adds the token to the penalties that both look at
   }
-  draws_->Finish(wishes);
-  int different = 0;
-  for (std::size_t w = 0; w < wishes.size(); ++w) {
-    different += drafts_[w].tokens != on_host[w].tokens;
-    drafts_[w].distributions = std::move(on_host[w].distributions);
-  }
-  return different;
+  draws_.drafts->Finish(wishes);
 }
 
-int DrawScene::CountDifferentTokens() {
+int DrawScene::CountDifferent() {
   BatchPlan plan;
   std::vector<int> row_start = {0};
   std::vector<PenaltyState*> penalties;
@@ -147,24 +162,30 @@ int DrawScene::CountDifferentTokens() {
   }
   const std::vector<float> logits = RandomRows(static_cast<std::size_t>(row_start.back()), vocabulary_);
   const DeviceRows on_device(&backend_, logits, row_start.back(), vocabulary_);
-  DeviceDraws device = MakeDeviceDraws(backend_, row_start.back(), vocabulary_);
+  DeviceDraws& device = *draws_.verdicts;
   device.Start(plan, drafts_, penalties, row_start, on_device);
   REQUIRE(device.Wait().ok());
+  device.Resolve(drafts_);
   Verifier verifier;
   int different = 0;
   for (i = 0; i < plan.items.size(); ++i) {
     const Sequence& sequence = *plan.items[i].sequence;
-    const int rows = row_start[i + 1] - row_start[i];
+    const Draft& on_host = host_drafts_[i];
+    // It ends where there was nothing to draw.
+    std::vector<TokenId> drafted = drafts_[i].tokens;
+    drafted.erase(std::ranges::find(drafted, -1), drafted.end());
+    const int host_rows = 1 + static_cast<int>(on_host.tokens.size());
     std::vector<GeneratedToken> expected, got;
     const Status host =
-        verifier.Verify(sequence, drafts_[i],
-                        {RowOf(logits, static_cast<std::size_t>(row_start[i]), vocabulary_).data(), rows,
+        verifier.Verify(sequence, on_host,
+                        {RowOf(logits, static_cast<std::size_t>(row_start[i]), vocabulary_).data(), host_rows,
                          vocabulary_, vocabulary_},
                         penalties_[i], &expected);
-    const Status status = device.Accept(sequence, drafts_[i], rows, row_start[i + 1], &got);
+    const Status status =
+        device.Accept(sequence, drafts_[i], row_start[i + 1] - row_start[i], row_start[i + 1], &got);
     INFO("sequence " << i << " of a vocabulary of " << vocabulary_);
     const auto same = [](const GeneratedToken& a, const GeneratedToken& b) { return a.token == b.token; };
-    if (host.ok() != status.ok() || !std::ranges::equal(got, expected, same)) {
+    if (drafted != on_host.tokens || host.ok() != status.ok() || !std::ranges::equal(got, expected, same)) {
       ++different;
       continue;
     }
@@ -181,7 +202,7 @@ TEST_CASE("cuda: drawn tokens and log-probabilities are the host's", "[E10]") {
     for (unsigned round = 0; round < 6; ++round) {
       DrawScene scene(*backend, vocabulary, {}, 64, 0, true, 100 * round + static_cast<unsigned>(vocabulary));
       INFO("vocabulary " << vocabulary << ", round " << round);
-      CHECK(scene.CountDifferentTokens() == 0);
+      CHECK(scene.CountDifferent() == 0);
     }
   }
 }
@@ -195,11 +216,10 @@ TEST_CASE("cuda: drafts that are drawn and verified on the device are the host's
     for (unsigned round = 0; round < 4; ++round) {
       INFO("vocabulary " << vocabulary << ", round " << round);
       const std::span<const TokenId> ids = round % 2 == 0 ? std::span<const TokenId>() : head_tokens;
-      // Without penalties the host learns of drafts when they are complete.
-      DrawScene scene(*backend, vocabulary, ids, 48, 3, round < 2,
+      DrawScene scene(*backend, vocabulary, ids, 48, 3, round < 3,
                       100 * round + static_cast<unsigned>(vocabulary));
-      CHECK(scene.CountDifferentDrafts() == 0);
-      CHECK(scene.CountDifferentTokens() == 0);
+      scene.DrawDrafts();
+      CHECK(scene.CountDifferent() == 0);
     }
   }
 }
@@ -230,20 +250,17 @@ TEST_CASE("cuda: after rejection the law is the target's") {
     draft_rows.insert(draft_rows.end(), draft.begin(), draft.end());
     for (int r = 0; r < 2; ++r) target_rows.insert(target_rows.end(), target.begin(), target.end());
   }
-  DraftLimits limits;
-  limits.vocab_size = kVocabulary;
-  limits.max_drafts = kDraws;
-  DraftDraws draws = std::move(DraftDraws::Create(*backend, {}, kVocabulary, limits)).value();
+  const StepDraws draws(*backend, {}, kVocabulary, kVocabulary, 2 * kDraws);
   std::vector<const DraftRequest*> rows;
   for (const DraftRequest& wish : wishes) rows.push_back(&wish);
-  draws.Begin(wishes);
   std::vector<int> unfinished;
-  draws.Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary), &unfinished);
-  draws.Finish(wishes);
-  DeviceDraws device = MakeDeviceDraws(*backend, 2 * kDraws, kVocabulary);
+  draws.drafts->Draw(rows, DeviceRows(backend.get(), draft_rows, kDraws, kVocabulary), &unfinished);
+  draws.drafts->Finish(wishes);
+  DeviceDraws& device = *draws.verdicts;
   const DeviceRows on_device(backend.get(), target_rows, 2 * kDraws, kVocabulary);
   device.Start(plan, drafts, std::vector<PenaltyState*>(kDraws, &penalties), row_start, on_device);
   REQUIRE(device.Wait().ok());
+  device.Resolve(drafts);
   std::array<int, kVocabulary> counts = {};
   int accepted = 0;
   for (std::size_t i = 0; i < kDraws; ++i) {

@@ -14,12 +14,8 @@ std::unique_ptr<Decoder> LoadTinyDecoder(const std::string& name, Backend& backe
 // Of few sequences and tokens: bits of a row hold for steps of up to 32.
 EngineOptions TinyOptions();
 
-struct LoadedTiny {
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Decoder> decoder;
-
-  LoadedTiny(std::unique_ptr<Backend> on, const std::string& name)
-      : backend(std::move(on)), decoder(LoadTinyDecoder(name, *backend)) {}
+struct LoadedTiny : TinyModel {
+  using TinyModel::TinyModel;
 
   std::unique_ptr<EngineCore> Engine(RecycleModule* module = nullptr, Decoder* draft = nullptr,
                                      const EngineOptions& options = TinyOptions());

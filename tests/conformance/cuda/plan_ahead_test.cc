@@ -24,8 +24,9 @@ EngineOptions OfFewBlocks(const LoadedTiny& cuda, EngineOptions options, int num
   return options;
 }
 
-// What can be planned ahead: plain decoding with filters, bias, masks, log-probabilities, stop tokens and
-// choices. What the router decides for those that leave it the choice may differ, but not their tokens.
+// What can be planned ahead: plain decoding with filters, bias, masks, penalties, log-probabilities, stop
+// tokens and choices. What the router decides for those that leave it the choice may differ, but not their
+// tokens.
 std::vector<std::shared_ptr<Request>> PlainRequests() {
   std::vector<std::shared_ptr<Request>> requests = Requests(18, 24);
   for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -37,6 +38,9 @@ std::vector<std::shared_ptr<Request>> PlainRequests() {
     if (i % 5 == 3) params.top_p = 0.8f;
     if (i % 7 == 1) params.min_p = 0.05f;
     if (i % 6 == 2) params.logit_bias = {{20, 4.0f}, {21, -4.0f}};
+    if (i % 4 == 2) params.frequency_penalty = 0.7f;
+    if (i % 4 == 2) params.presence_penalty = -0.3f;
+    if (i % 5 == 2) params.repetition_penalty = 1.5f;
     if (i % 4 < 2) params.num_logprobs = static_cast<int>(i % 4) * 3;
     request.min_tokens = i % 3 == 0 ? 6 : 0;
     for (TokenId token = 5; token < 5 + 60; ++token) request.stop_token_ids.push_back(token);

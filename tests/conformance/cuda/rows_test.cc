@@ -90,6 +90,22 @@ TEST_CASE("cuda: norms") {
   }
 }
 
+TEST_CASE("cuda: scattered rows leave the others as they were") {
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  const std::vector<float> x = RandomRows(5, 300, 53);
+  const std::vector<float> before = RandomRows(50, 320, 54);
+  const std::vector<int> rows = {3, 30, 49, 0, 20};
+  std::vector<float> expected = before;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(i) * 300, 300, expected.begin() + rows[i] * 320);
+  const DeviceRows device_x(backend.get(), x, 5, 300);
+  const DeviceRows out(backend.get(), before, 50, 320);
+  MatrixView narrow = out.view();
+  narrow.columns = 300;
+  backend->ScatterRows(device_x, rows, narrow);
+  CHECK(FirstDifference(out.Read(), expected) == -1);
+}
+
 TEST_CASE("cuda: gathered and added rows") {
   const std::unique_ptr<Backend> backend = MakeCudaLeg();
   const std::vector<float> x = RandomRows(50, 300, 50);

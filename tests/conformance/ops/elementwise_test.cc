@@ -137,6 +137,23 @@ TEST_CASE("added rows") {
   }
 }
 
+TEST_CASE("scattered rows leave the others as they were") {
+  std::vector<Leg> legs = CpuLegs();
+  legs.push_back({"reference", MakeReferenceBackend()});
+  const std::vector<float> x = RandomRows(5, 300, 53);
+  const std::vector<float> before = RandomRows(50, 300, 54);
+  const std::vector<int> rows = {3, 30, 49, 0, 20};
+  std::vector<float> expected = before;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(i) * 300, 300, expected.begin() + rows[i] * 300);
+  for (Leg& leg : legs) {
+    std::vector<float> out = before;
+    leg.backend->ScatterRows(View(x, 5, 300), rows, View(&out, 50, 300));
+    INFO(leg.name);
+    CHECK(FirstDifference(out, expected) == -1);
+  }
+}
+
 TEST_CASE("gathered rows") {
   std::vector<Leg> legs = CpuLegs();
   legs.push_back({"reference", MakeReferenceBackend()});

@@ -21,17 +21,19 @@ struct TinyModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 
-  // Of tests/data/models, or an absolute path.
-  explicit TinyModel(const std::string& name = "smollm2", int threads = 2) {
+  // A model of tests/data/models, or an absolute path.
+  explicit TinyModel(const std::string& name = "smollm2", int threads = 2)
+      : TinyModel(MakeBackend(threads), name) {}
+  TinyModel(std::unique_ptr<Backend> on, const std::string& name) : backend(std::move(on)) {
     const std::string path = (std::filesystem::path("tests/data/models") / name).string();
-    if (AvailableCpuIsas().empty()) {
-      backend = MakeReferenceBackend();
-    } else {
-      backend = std::move(MakeCpuBackend({threads, ""})).value();
-    }
     const ModelConfig config = LoadModelConfig(path).value();
     const auto checkpoint = std::move(Checkpoint::Open(path)).value();
     decoder = std::move(Decoder::Load(*checkpoint, config, *backend, config.max_position)).value();
+  }
+
+  static std::unique_ptr<Backend> MakeBackend(int threads) {
+    if (AvailableCpuIsas().empty()) return MakeReferenceBackend();
+    return std::move(MakeCpuBackend({threads, ""})).value();
   }
 };
 

@@ -32,11 +32,22 @@ class DraftingSpy final : public Proposer {
     inner_->Propose(requests);
     for (const DraftRequest& request : requests) {
       if (request.draft->tokens.empty()) continue;
-      drafts.push_back({request.sequence->request->id, static_cast<int>(request.sequence->tokens.size()),
-                        request.draft->tokens});
+      drafts.push_back(
+          {request.sequence->request->id, static_cast<int>(request.sequence->tokens.size()), {}});
+      running_.push_back(request.draft);
     }
   }
-  void Observe(const StepOutcome& outcome) override { inner_->Observe(outcome); }
+  Readback* end_of_drafts() override { return inner_->end_of_drafts(); }
+  void AfterPass(const BatchView& batch, const Decoder::Output& output) override {
+    inner_->AfterPass(batch, output);
+  }
+  // Now the drafts are known on the host, wherever they were drawn.
+  void Observe(const StepOutcome& outcome) override {
+    for (std::size_t i = 0; i < running_.size(); ++i)
+      drafts[drafts.size() - running_.size() + i].tokens = running_[i]->tokens;
+    running_.clear();
+    inner_->Observe(outcome);
+  }
   void Forget(RequestId id) override { inner_->Forget(id); }
 
   // The first drafts of a request against expected[p], what should have been drafted for position p.
@@ -56,6 +67,7 @@ class DraftingSpy final : public Proposer {
 
  private:
   std::unique_ptr<Proposer> inner_;
+  std::vector<const Draft*> running_;  // of the step that runs: the last of `drafts`
 };
 
 }  // namespace reprise

@@ -44,8 +44,9 @@ EngineOptions WithBlocks(const EngineModels& models, int blocks) {
   int layers = models.target->num_layers();
   if (models.recycle != nullptr) layers += models.recycle->num_layers();
   if (models.draft != nullptr) layers += models.draft->num_layers();
-  options.kv_cache_bytes = static_cast<std::uint64_t>(blocks) *
-                           KvCache::BlockBytes(std::vector(static_cast<std::size_t>(layers), geometry));
+  const int hidden_size = models.recycle != nullptr ? models.recycle->hidden_size() : 0;
+  const std::vector geometries(static_cast<std::size_t>(layers), geometry);
+  options.kv_cache_bytes = static_cast<std::uint64_t>(blocks) * KvCache::BlockBytes(geometries, hidden_size);
   return options;
 }
 

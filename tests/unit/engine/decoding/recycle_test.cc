@@ -2,6 +2,7 @@
 // pauses and preemption, are those of one pass of the module over the whole text.
 #include "engine/decoding/recycle.h"
 
+#include "tests/unit/engine/decoding/decoding_leg.h"
 #include "tests/unit/engine/decoding/drafting_spy.h"
 #include "tests/unit/engine/engine_fixture.h"
 #include "tests/unit/models/tiny_family.h"
@@ -14,28 +15,34 @@ constexpr int kBlockSize = 16;
 
 class Scene {
  public:
-  explicit Scene(const ModuleSpec& spec, int num_blocks = 64, int num_kept = 256, int max_batch_tokens = 48)
-      : module_(MakeModule(kModelPath, *target_.decoder, *target_.backend, spec)) {
+  explicit Scene(const ModuleSpec& spec, int num_blocks = 64, int num_read = 256, int max_batch_tokens = 32)
+      : target_(MakeDecodingLeg(), "smollm2"),
+        module_(MakeModule(kModelPath, *target_.decoder, *target_.backend, spec)) {
     EngineOptions options;
     options.kv_type = KvType::kF32;
     options.max_num_seqs = 8;
-    options.max_num_batched_tokens = 48;
+    options.max_num_batched_tokens = 32;
     options.profile = false;
     options.poison_kv = true;
     KvGeometry geometry = target_.decoder->kv_geometry();
     geometry.type = options.kv_type;
     const int layers = target_.decoder->num_layers() + module_->num_layers();
-    options.kv_cache_bytes = static_cast<std::uint64_t>(num_blocks) *
-                             KvCache::BlockBytes(std::vector(static_cast<std::size_t>(layers), geometry));
+    options.kv_cache_bytes =
+        static_cast<std::uint64_t>(num_blocks) *
+        KvCache::BlockBytes(std::vector(static_cast<std::size_t>(layers), geometry), module_->hidden_size());
     EngineModels models(*target_.decoder);
     models.recycle = module_.get();
     core = std::move(EngineCore::Create(*target_.backend, models, options)).value();
-    const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, max_batch_tokens,
-                             options.max_num_seqs, 64};
-    auto inner = RecycleProposer::Create(
-        *target_.backend, *module_,
-        core->kv_cache().layers().last(static_cast<std::size_t>(module_->num_layers())),
-        core->scheduler().block_pool(), limits, num_kept);
+    DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, max_batch_tokens,
+                       options.max_num_seqs, 64};
+    limits.drawn = core->drawn_memory().ids();
+    limits.first_drawn = core->drawn_memory().first_draft(ProposerKind::kRecycle);
+    const KvCache& cache = core->kv_cache();
+    auto inner =
+        RecycleProposer::Create(*target_.backend, *module_,
+                                {cache.layers().last(static_cast<std::size_t>(module_->num_layers())),
+                                 cache.hidden_states(), core->scheduler().block_pool()},
+                                limits, num_read);
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
     auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
     spy = owned.get();
@@ -67,6 +74,7 @@ class Scene {
     sequence.tokens = tokens;
     for (int b = 0; b <= n / kBlockSize; ++b) sequence.block_table.push_back(b);
     std::vector<TokenId> drafts = {-1};  // nothing is drafted for position 0
+    Backend& backend = *target_.backend;
     std::vector<float> previous(static_cast<std::size_t>(module_->hidden_size()), 0.0f);
     DraftBatch batch(kBlockSize);
     const auto target_layers = static_cast<std::size_t>(target_.decoder->num_layers());
@@ -74,13 +82,13 @@ class Scene {
       batch.Clear();
       batch.Add(sequence, j, std::span(tokens).subspan(static_cast<std::size_t>(j), 1), true);
       const Decoder::Output output = target_.decoder->Forward(batch.View(), kv.layers().first(target_layers));
-      const ConstMatrixView& state =
-          module_->config().hidden_kind == HiddenKind::kPostNorm ? output.hidden : output.residual;
-      const std::vector<float> current(state.row(0), state.row(0) + module_->hidden_size());
-      std::copy(previous.begin(), previous.end(), module_->HiddenInput(1).row(0));
+      const bool normed = module_->config().hidden_kind == HiddenKind::kPostNorm;
+      const float* state = backend.ToHost(normed ? output.hidden : output.residual).row(0);
+      const std::vector<float> current(state, state + module_->hidden_size());
+      backend.Upload(module_->HiddenInput(1).data, previous.data(), previous.size() * sizeof(float));
       const RecycleModule::Output guess = module_->Forward(batch.View(), kv.layers().subspan(target_layers));
-      drafts.push_back(
-          ArgMax(std::span(guess.logits.row(0), static_cast<std::size_t>(guess.logits.columns))));
+      const ConstMatrixView logits = backend.ToHost(guess.logits);
+      drafts.push_back(ArgMax(std::span(logits.row(0), static_cast<std::size_t>(logits.columns))));
       previous = current;
     }
     return drafts;
@@ -93,12 +101,14 @@ class Scene {
     spy->CheckDrafts(request.id, DraftsOfOnePass(tokens), first_position);
   }
 
-  DraftingSpy* spy = nullptr;
-  std::unique_ptr<EngineCore> core;
-
  private:
   TinyModel target_;
   std::unique_ptr<RecycleModule> module_;
+
+ public:
+  // Memory of the backend's, which outlives it.
+  DraftingSpy* spy = nullptr;
+  std::unique_ptr<EngineCore> core;
 };
 
 ModuleSpec AnyModule() {
@@ -168,14 +178,14 @@ TEST_CASE("D7: chains do not depend on how their first slots shared the module's
     std::mt19937 random(12);
     std::vector<std::shared_ptr<Request>> requests;
     for (RequestId id = 1; id <= 4; ++id) {
-      requests.push_back(scene.MakeRequest(id, RandomPrompt(random, 10), 20));
+      requests.push_back(scene.MakeRequest(id, RandomPrompt(random, 6), 20));
       requests.back()->max_draft_tokens = 3;
     }
     RunAll(*scene.core, requests);
     return scene.spy->drafts;
   };
   const ModuleSpec spec = AnyModule();
-  const auto whole = chains(spec, 64);  // 4 requests of 11 slots: all in one batch
+  const auto whole = chains(spec, 32);  // 4 requests of 7 slots: all in one batch
   const auto split = chains(spec, 16);  // at most two end in the same
   REQUIRE(split.size() == whole.size());
   std::size_t longest = 0;

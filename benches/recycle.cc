@@ -1,0 +1,190 @@
+// RecycleGPT's Table 3 (2308.03421) on a Llama shape with random weights, through the engine: one greedy
+// request decoded plainly, in unverified pairs (the paper's own alternation), and verified. Random modules
+// guess nothing right, so verified decoding is told from the time of a pass: with `alpha` of the guesses
+// right it gives 1 + alpha tokens a pass. What passes of 2, 4 and 8 tokens and a pass of the module cost, as
+// shares of a pass of one token, is what the engine measures at its start.
+//
+//   bench_recycle [--device cuda:0] [--shape 1.3b] [--type bf16] [--layers 1,4] [--lengths
+//   64,128,256,512,1024]
+//                 [--alpha 0.75]
+//
+// Prints one JSON object a row.
+#include <stdlib.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benches/bench_report.h"
+#include "benches/device.h"
+#include "benches/random_checkpoint.h"
+#include "benches/random_weights.h"
+#include "engine/engine_core.h"
+#include "models/recycle_module.h"
+
+namespace reprise::bench {
+namespace {
+
+constexpr int kPromptTokens = 32;
+constexpr int kRounds = 2;  // the better one counts: in the first, graphs are captured
+
+struct Options {
+  std::string device = "cuda:0";
+  std::string shape = "1.3b";
+  std::string type = "bf16";
+  std::vector<std::string> layers = {"1", "4"};
+  std::vector<std::string> lengths = {"64", "128", "256", "512", "1024"};
+  double alpha = 0.75;
+};
+
+// A module's files, gone with the object.
+class ModuleDirectory {
+ public:
+  ModuleDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "reprise-bench-XXXXXX").string();
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~ModuleDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  ModuleDirectory(const ModuleDirectory&) = delete;
+  ModuleDirectory& operator=(const ModuleDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Of decoding, from the first token on.
+struct Pace {
+  double token_seconds = 0;
+  double pass_seconds = 0;
+};
+
+Result<Pace> Decode(EngineCore& core, RequestId id, int length, DecodingMethod method, float lenience) {
+  auto request = std::make_shared<Request>();
+  request->id = request->group = id;
+  for (int i = 0; i < kPromptTokens; ++i)
+    request->prompt.push_back(static_cast<TokenId>(100 + (i * 37 + static_cast<int>(id)) % 1000));
+  request->max_tokens = length;
+  request->sampling.temperature = 0.0f;
+  request->decoding = method;
+  request->lenience = lenience;
+  request->arrival = Clock::now();
+  const auto stream = std::make_shared<TokenStream>(request);
+  RETURN_IF_ERROR(core.Add(request, stream));
+  while (!core.idle()) RETURN_IF_ERROR(core.Step(nullptr).status());
+  const RequestStats stats = stream->Take().stats;
+  const double seconds = std::chrono::duration<double>(stats.finished - stats.first_token).count();
+  return Pace{seconds / (stats.num_generated_tokens - 1), seconds / (stats.num_passes - 1)};
+}
+
+class Table {
+ public:
+  static Status Print(const Options& options) {
+    WeightType type;
+    if (!TypeByName(options.type, &type))
+      return InvalidArgument("--type: there is no type '" + options.type + "'");
+    int longest = 0;
+    for (const std::string& length : options.lengths) longest = std::max(longest, std::atoi(length.c_str()));
+    const int max_position = kPromptTokens + longest + 64;
+    const std::optional<ModelConfig> config = LlamaShape(options.shape, max_position);
+    if (!config) return InvalidArgument("--shape: there is no shape '" + options.shape + "'");
+    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeDevice(options.device));
+    const RandomCheckpoint checkpoint(*config, type, type);
+    ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> target,
+                     Decoder::Load(checkpoint, *config, *backend, max_position));
+    for (const std::string& layers : options.layers)
+      RETURN_IF_ERROR(PrintModule(options, *backend, checkpoint, *target, std::atoi(layers.c_str())));
+    return OkStatus();
+  }
+
+ private:
+  static Status PrintModule(const Options& options, Backend& backend, const Checkpoint& checkpoint,
+                            Decoder& target, int num_layers) {
+    const ModuleDirectory directory;
+    RETURN_IF_ERROR(WriteRandomModule(directory.path(), checkpoint, target.config(), num_layers));
+    ASSIGN_OR_RETURN(const std::unique_ptr<RecycleModule> module,
+                     RecycleModule::Load(directory.path(), target, checkpoint, "random", backend,
+                                         target.config().max_position));
+    EngineModels models(target);
+    models.recycle = module.get();
+    EngineOptions engine;
+    engine.max_num_seqs = 16;
+    engine.enable_prefix_cache = false;
+    ASSIGN_OR_RETURN(const std::unique_ptr<EngineCore> core, EngineCore::Create(backend, models, engine));
+    for (const std::string& length : options.lengths)
+      RETURN_IF_ERROR(PrintRow(options, *core, num_layers, std::max(4, std::atoi(length.c_str()))));
+    return OkStatus();
+  }
+
+  static Status PrintRow(const Options& options, EngineCore& core, int num_layers, int length) {
+    Pace plain, pairs, verified;
+    RequestId id = static_cast<RequestId>(length) * 100;
+    for (int round = 0; round < kRounds; ++round) {
+      const auto run = [&](DecodingMethod method, float lenience, Pace* best) -> Status {
+        ASSIGN_OR_RETURN(const Pace pace, Decode(core, ++id, length, method, lenience));
+        if (best->token_seconds == 0 || pace.token_seconds < best->token_seconds) *best = pace;
+        return OkStatus();
+      };
+      RETURN_IF_ERROR(run(DecodingMethod::kPlain, 1.0f, &plain));
+      RETURN_IF_ERROR(run(DecodingMethod::kRecycle, 0.0f, &pairs));
+      RETURN_IF_ERROR(run(DecodingMethod::kRecycle, 1.0f, &verified));
+    }
+    const StepCosts& costs = core.costs();
+    const double one = costs.step.At(1);
+    std::printf(
+        "{\"bench\":\"recycle\",\"backend\":\"%s\",\"shape\":\"%s\",\"type\":\"%s\",\"module_layers\":%d,"
+        "\"length\":%d,\"plain_tokens_per_s\":%.1f,\"unverified_speedup\":%.3f,\"alpha\":%.2f,"
+        "\"verified_speedup\":%.3f,\"v2\":%.3f,\"v4\":%.3f,\"v8\":%.3f,\"c\":%.3f,%s}\n",
+        core.info().backend.c_str(), options.shape.c_str(), options.type.c_str(), num_layers, length,
+        1.0 / plain.token_seconds, plain.token_seconds / pairs.token_seconds, options.alpha,
+        (1.0 + options.alpha) * plain.token_seconds / verified.pass_seconds, costs.step.At(2) / one,
+        costs.step.At(4) / one, costs.step.At(8) / one,
+        costs.proposer[IndexOf(ProposerKind::kRecycle)].At(1) / one, MachineJson().c_str());
+    std::fflush(stdout);
+    return OkStatus();
+  }
+};
+
+Status Main(int argc, char** argv) {
+  Options options;
+  if (argc % 2 == 0) return InvalidArgument(std::string(argv[argc - 1]) + " needs a value");
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i];
+    const std::string value = argv[i + 1];
+    if (flag == "--device") {
+      options.device = value;
+    } else if (flag == "--shape") {
+      options.shape = value;
+    } else if (flag == "--type") {
+      options.type = value;
+    } else if (flag == "--layers") {
+      options.layers = SplitCommas(value);
+    } else if (flag == "--lengths") {
+      options.lengths = SplitCommas(value);
+    } else if (flag == "--alpha") {
+      options.alpha = std::atof(value.c_str());
+    } else {
+      return InvalidArgument("unknown flag " + flag);
+    }
+  }
+  return Table::Print(options);
+}
+
+}  // namespace
+}  // namespace reprise::bench
+
+int main(int argc, char** argv) {
+  const reprise::Status status = reprise::bench::Main(argc, argv);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "bench_recycle: %s\n", status.message().c_str());
+  return 1;
+}
