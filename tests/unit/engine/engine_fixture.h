@@ -21,7 +21,7 @@ struct TinyModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 
-  // Of tests/data/models, or an absolute path.
+  // A model of tests/data/models, or an absolute path.
   explicit TinyModel(const std::string& name = "smollm2", int threads = 2)
       : TinyModel(MakeBackend(threads), name) {}
   TinyModel(std::unique_ptr<Backend> on, const std::string& name) : backend(std::move(on)) {
