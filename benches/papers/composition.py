@@ -25,8 +25,8 @@ TRAIN_PROMPTS, HELD_OUT_PROMPTS = 6000, 60
 TRAIN_TEMPERATURES = (0, 0.8, 1)  # as the dense model's module learnt from
 ANSWER_TOKENS = 128
 CALIBRATION = ("--samples", 128, "--seq-len", 512)
-MODULE_FLAGS = ("--draft-vocab 2048 --batch-tokens 4096 --threads 1 --lr 5e-3 --unroll 2 --eval-steps 1000000 "
-                "--seed 1").split()
+MODULE_FLAGS = ("--draft-vocab 2048 --batch-tokens 4096 --threads 1 --lr 5e-3 --unroll 2 "
+                "--eval-steps 1000000").split()
 
 
 def parse_arguments():
@@ -36,6 +36,7 @@ def parse_arguments():
     parser.add_argument("--build", default=ROOT / "build/release", type=pathlib.Path)
     parser.add_argument("--text-tokens", default=570_000, type=int, help="answers that the module learns from")
     parser.add_argument("--tokens", default=530_000, type=int, help="that it is trained on")
+    parser.add_argument("--seeds", default=3, type=int, help="modules to train and to measure")
     parser.add_argument("--threads", default=2, type=int)
     parser.add_argument("--draft-tokens", default=2, type=int, help="of the module's chain")
     parser.add_argument("--rounds", default=9, type=int)
@@ -72,8 +73,10 @@ def train(options, shop):
         run(options.build / "reprise", "slice", "--model", EMBEDDED, "--out", shop.target, "--sparsity", SPARSITY,
             "--dtype", "bf16", "--calibration", calibration, *CALIBRATION, "--threads", 1)
     shop.write_states([("train", TRAIN_TEMPERATURES), ("held-out", 0)], ANSWER_TOKENS, {"train": options.text_tokens})
-    shop.trained("recycle", "module", "module", "--base", shop.target, "--hidden", shop.states("train", TRAIN_TEMPERATURES),
-                 "--validation", shop.states("held-out", 0), *MODULE_FLAGS, "--tokens", options.tokens)
+    for seed in range(1, options.seeds + 1):
+        shop.trained("recycle", f"module-seed{seed}", "module", "--base", shop.target, "--hidden",
+                     shop.states("train", TRAIN_TEMPERATURES), "--validation", shop.states("held-out", 0), *MODULE_FLAGS,
+                     "--tokens", options.tokens, "--seed", seed)
 
 
 def check_lossless(options, shop, module):
@@ -106,25 +109,32 @@ def bench(options, shop, model, module, method):
 
 
 def measure(options, shop):
-    """Speed-ups, medians over the rounds, and what they multiply to."""
-    module = shop.folder / "run-module/module"
+    """Speed-ups, medians over the rounds, and what they multiply to; of the module of each seed."""
+    modules = {seed: shop.folder / f"run-module-seed{seed}/module" for seed in range(1, options.seeds + 1)}
     settings = {"dense": (EMBEDDED, None, "plain"), "sliced": (shop.target, None, "plain"),
-                "recycled": (EMBEDDED, ROOT / "assets/recycle", "recycle"), "both": (shop.target, module, "recycle")}
+                "recycled": (EMBEDDED, ROOT / "assets/recycle", "recycle"),
+                **{f"both-{seed}": (shop.target, module, "recycle") for seed, module in modules.items()}}
     rounds = [{name: bench(options, shop, *setting) for name, setting in settings.items()}
               for _ in range(options.rounds)]
+    both = [f"both-{seed}" for seed in modules]
 
     def speedup(name):
         return statistics.median(r[name]["decode_tokens_per_s"] / r["dense"]["decode_tokens_per_s"] for r in rounds)
 
-    kept = [r["both"]["decode_tokens_per_s"] * r["dense"]["decode_tokens_per_s"]
-            / (r["sliced"]["decode_tokens_per_s"] * r["recycled"]["decode_tokens_per_s"]) for r in rounds]
-    last = rounds[-1]
-    return {"machine": machine.description(), "tokens": options.tokens, "rounds": options.rounds, "threads": options.threads,
-            "draft_tokens": options.draft_tokens, "compared_prompts": check_lossless(options, shop, module),
-            "speedup": {name: round(speedup(name), 4) for name in ("sliced", "recycled", "both")},
-            "kept": round(statistics.median(kept), 4), "kept_range": [round(min(kept), 4), round(max(kept), 4)],
-            "tokens_per_pass": {name: last[name]["tokens_per_pass"] for name in ("recycled", "both")},
-            "acceptance": {name: last[name]["acceptance_by_position"] for name in ("recycled", "both")}}
+    def kept(name):
+        return statistics.median(r[name]["decode_tokens_per_s"] * r["dense"]["decode_tokens_per_s"]
+                                 / (r["sliced"]["decode_tokens_per_s"] * r["recycled"]["decode_tokens_per_s"])
+                                 for r in rounds)
+
+    by_seed, last = [round(kept(name), 4) for name in both], rounds[-1]
+    compared = [check_lossless(options, shop, module) for module in modules.values()]
+    return {"machine": machine.description(), "tokens": options.tokens, "rounds": options.rounds,
+            "threads": options.threads, "draft_tokens": options.draft_tokens, "compared_prompts": sum(compared),
+            "speedup": {"sliced": round(speedup("sliced"), 4), "recycled": round(speedup("recycled"), 4),
+                        "both": round(statistics.mean(map(speedup, both)), 4)},
+            "kept": round(statistics.mean(by_seed), 4), "kept_by_seed": by_seed,
+            "tokens_per_pass": {name: last[name]["tokens_per_pass"] for name in ("recycled", *both)},
+            "acceptance": {name: last[name]["acceptance_by_position"] for name in ("recycled", *both)}}
 
 
 def main():

@@ -166,8 +166,9 @@ def read_composition(figures):
     return {"C1": {"figure": f"{figures['kept']:.2f} of the product: sliced {speedup['sliced']:.2f}×, recycled "
                              f"{speedup['recycled']:.2f}×, both {speedup['both']:.2f}×; tokens equal on "
                              f"{figures['compared_prompts']} prompts",
-                   "command": f"python benches/papers/composition.py --tokens {figures['tokens']} …", "runs": f"{figures['rounds']} rounds",
-                   "spread": "{:.2f} … {:.2f}".format(*figures["kept_range"])}}
+                   "command": f"python benches/papers/composition.py --tokens {figures['tokens']} …",
+                   "runs": f"{len(figures['kept_by_seed'])} modules, {figures['rounds']} rounds",
+                   "spread": "by seed " + ", ".join(f"{kept:.2f}" for kept in figures["kept_by_seed"])}}
 
 
 def read_slicing_quality(figures):
