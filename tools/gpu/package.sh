@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the CUDA backend's tests and benchmarks here and collects them, with the shared libraries and models
-# they need, in one folder that runs on a GPU machine with nothing but a driver and cuBLASLt.
+# they need, in one folder, and that in one file, that runs on a GPU machine with nothing but a driver and cuBLASLt.
 #
 #   tools/gpu/package.sh [DIR] [ARCHITECTURE...]       default: build/gpu-package 90
 set -euo pipefail
@@ -27,7 +27,7 @@ ldd "$package"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
   grep -vE '/(libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcuda|libcublas|libcublasLt)\.so' |
   while read -r library; do cp -L "$library" "$package/lib/"; done
 cp -r tests/data/models "$package/tests/data/"
-cp -r assets "$package/"
 cp tools/gpu/{check,bench,family,environment}.sh tools/gpu/torch_steps.py "$package/"
 git describe --always --dirty >"$package/commit"
-du -sh "$package"
+tar -C "$(dirname "$package")" -cJf "$package.tar.xz" "$(basename "$package")"
+du -sh "$package" "$package.tar.xz"
