@@ -34,7 +34,6 @@ Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> 
     // All bits set is a NaN in bf16 and in f32, and so are the scales of int8.
     const std::vector<std::byte> ones(total, std::byte{0xff});
     backend.Upload(base, ones.data(), total);
-    backend.Upload(base + total - row_bytes, zeros.data(), row_bytes);
   }
   for (const KvGeometry& geometry : layers) {
     const std::size_t array_bytes = geometry.block_bytes() * static_cast<std::size_t>(num_blocks);
@@ -42,6 +41,7 @@ Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> 
     base += 2 * array_bytes;
   }
   if (hidden_size > 0) {
+    backend.Upload(base + row_bytes * static_cast<std::size_t>(num_slots), zeros.data(), row_bytes);
     cache.hidden_states_ = {reinterpret_cast<float*>(base), num_slots + 1, hidden_size, hidden_size};
   }
   return cache;
