@@ -50,10 +50,10 @@ class CpuBackend final : public Backend {
     return HostMemory::Allocate(bytes);
   }
   void Upload(void* destination, const void* host, std::size_t bytes) override {
-    if (bytes > 0) std::memcpy(destination, host, bytes);
+    std::memcpy(destination, host, bytes);
   }
   void Download(void* host, const void* source, std::size_t bytes) override {
-    if (bytes > 0) std::memcpy(host, source, bytes);
+    std::memcpy(host, source, bytes);
   }
   void ParallelFor(int count, int grain, RangeFunction body) override {
     threads_.ParallelFor(count, grain, body);
