@@ -74,6 +74,7 @@ Result<EngineOptions> EngineFlags::Options() const {
   }
   EngineOptions options;
   options.kv_cache_bytes = kv_cache_memory;
+  options.gpu_memory_utilization = gpu_memory_utilization;
   options.kv_type = KvTypeNamed(kv_cache_dtype);
   options.max_model_len = max_model_len;
   options.max_num_seqs = max_num_seqs;
@@ -148,23 +149,6 @@ Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
       return MakeCudaBackend(cuda);
   }
   return InvalidArgument("--device: '" + flags.device + "' is none of cpu, cuda:N and reference");
-}
-
-Status SizeKvCache(const Backend& backend, const EngineFlags& flags, EngineOptions* options) {
-  const MemoryUse memory = backend.memory();
-  if (memory.total == 0) return OkStatus();
-  const auto budget =
-      static_cast<std::uint64_t>(flags.gpu_memory_utilization * static_cast<double>(memory.total));
-  const std::uint64_t used = memory.total - memory.free;
-  if (budget <= used) {
-    char share[16];
-    std::snprintf(share, sizeof(share), "%.2f", flags.gpu_memory_utilization);
-    return ResourceExhausted("no memory is left for the KV cache: " + FormatBytes(used) + " of the GPU's " +
-                             FormatBytes(memory.total) + " are in use, and --gpu-memory-utilization " +
-                             share + " allows " + FormatBytes(budget));
-  }
-  options->kv_cache_bytes = budget - used;
-  return OkStatus();
 }
 
 EngineModels LoadedModel::models() const {
