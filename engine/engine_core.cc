@@ -90,8 +90,8 @@ Status EngineCore::Prepare(const EngineModels& models, const EngineOptions& opti
   const int max_rows = config.max_num_logit_rows;
   const bool device_draws = backend_.draws_tokens();
   const DrawnMemory drawn = drawn_memory();
-  ASSIGN_OR_RETURN(drafting_, Drafting::Create(backend_, models, memory_.kv, drawn, std::move(memory_.drafts),
-                                               scheduler_, options.profile));
+  drafting_ = Drafting::Create(backend_, models, memory_.kv, drawn, std::move(memory_.drafts), scheduler_,
+                               options.profile);
   const std::size_t num_steps = device_draws && options.plan_ahead ? 2 : 1;
   steps_.reserve(num_steps);  // their addresses stay
   while (steps_.size() < num_steps) {
@@ -102,7 +102,7 @@ Status EngineCore::Prepare(const EngineModels& models, const EngineOptions& opti
     ASSIGN_OR_RETURN(step.draws,
                      DeviceDraws::Create(backend_, drawn, max_rows, models.target->config().vocab_size));
   }
-  return backend_.Synchronize();
+  return backend_.Synchronize();  // with what went wrong while steps were measured
 }
 
 Status EngineCore::Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream) {

@@ -40,9 +40,8 @@ Result<std::optional<std::uint64_t>> MemoryLedger::Left() const {
 
 Status MemoryLedger::Explain(const Status& status) const {
   if (status.code() != StatusCode::kResourceExhausted || total_ == 0) return status;
-  return ResourceExhausted(
-      status.message() + ". " + Sum() +
-      ". Less is taken with a lower max_num_batched_tokens, max_num_seqs or max_model_len");
+  return ResourceExhausted(status.message() + ". " + Sum() +
+                           ". Lower max_num_batched_tokens, max_num_seqs, max_model_len or gpu_graph_memory");
 }
 
 std::string MemoryLedger::Sum() const {

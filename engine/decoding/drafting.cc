@@ -69,10 +69,9 @@ int NumContext(const BatchPlan& plan) {
   return total;
 }
 
-Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
-                                                   const KvCache& kv, const DrawnMemory& drawn,
-                                                   DraftMemory memory, const Scheduler& scheduler,
-                                                   bool profile) {
+std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                           const DrawnMemory& drawn, DraftMemory memory,
+                                           const Scheduler& scheduler, bool profile) {
   const SchedulerConfig& config = scheduler.config();
   const BlockPool& pool = scheduler.block_pool();
   const ModelLayers layers(models, kv, config);
@@ -89,10 +88,7 @@ Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const Engin
   }
   proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
   StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}};
-  if (profile) {
-    Measure(backend, models, layers, &costs);
-    RETURN_IF_ERROR(backend.Synchronize());
-  }
+  if (profile) Measure(backend, models, layers, &costs);
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
   return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
 }

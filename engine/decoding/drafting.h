@@ -24,10 +24,9 @@ class Drafting {
   // The models have been reserved for steps of the scheduler's size, and `memory` was allocated for them.
   // `kv` has the layers of target, module and draft, in that order. All outlive this. With `profile`,
   // measures what steps cost; a device error is what it returns then.
-  static Result<std::unique_ptr<Drafting>> Create(Backend& backend, const EngineModels& models,
-                                                  const KvCache& kv, const DrawnMemory& drawn,
-                                                  DraftMemory memory, const Scheduler& scheduler,
-                                                  bool profile);
+  static std::unique_ptr<Drafting> Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                          const DrawnMemory& drawn, DraftMemory memory,
+                                          const Scheduler& scheduler, bool profile);
   // With proposers of the caller's (tests), in the order of ProposerKind.
   Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
            int recycle_default);

@@ -81,7 +81,7 @@ std::vector<std::vector<TokenId>> TokensOf(const std::vector<Collected>& results
   return tokens;
 }
 
-TEST_CASE("cuda: once an engine has been made nothing is allocated") {
+TEST_CASE("E14: once an engine has been made nothing is allocated") {
   struct Case {
     const char* name;  // of weights in bf16, and in floats
     bool draw_tokens;
@@ -117,14 +117,14 @@ std::size_t CacheBytes(const Family& family, int num_blocks) {
                         family.module->hidden_size());
 }
 
-TEST_CASE("cuda: an engine that a device has just enough memory for runs; with a byte less it is a message") {
+TEST_CASE("E14: an engine that a device has just enough memory for runs; with a byte less it is a message") {
   const EngineOptions options = Options(2);
   const std::size_t beside_cache = InUseBesideCache(0, options);
   std::vector<std::vector<TokenId>> roomy;
   std::size_t enough = 0;
   {
     const Family family(MakeLeg(0));
-    roomy = TokensOf(RunAll(*family.Engine(options).value(), LargestRequests(4)));
+    roomy = TokensOf(RunAll(*family.Engine(options).value(), LargestRequests(3)));
     enough = beside_cache + CacheBytes(family, kContext / options.block_size);
   }
   Status refusal;
@@ -134,8 +134,9 @@ TEST_CASE("cuda: an engine that a device has just enough memory for runs; with a
     refusal = family.Engine(options).status();
   }
   CHECK(refusal.code() == StatusCode::kResourceExhausted);
-  for (const char* part : {"less than max_model_len 128", "gpu_memory_utilization 1.00 allows", "weights",
-                           "activations", "drafts", "scratch memory", "graphs of steps", "lower"}) {
+  for (const char* part :
+       {"less than max_model_len 128", "gpu_memory_utilization 1.00 allows", "weights", "activations",
+        "drafts", "scratch memory", "graphs of steps", "Lower max_num_batched_tokens"}) {
     CHECK_THAT(refusal.message(), Catch::Contains(part));
   }
   cuda_emulation::SetDeviceMemoryBytes(enough);
@@ -143,11 +144,40 @@ TEST_CASE("cuda: an engine that a device has just enough memory for runs; with a
   const auto core = family.Engine(options);
   REQUIRE(core.ok());
   CHECK(cuda_emulation::DeviceMemoryInUse() == enough);
-  CHECK(TokensOf(RunAll(**core, LargestRequests(4))) == roomy);
+  CHECK(TokensOf(RunAll(**core, LargestRequests(3))) == roomy);
   cuda_emulation::SetDeviceMemoryBytes(kRoomyDevice);
 }
 
-TEST_CASE("cuda: whichever allocation fails at the start, it is a message, and nothing is left behind") {
+TEST_CASE("E14: what the largest operations stage finds room that was reserved") {
+  const std::unique_ptr<Backend> backend = MakeLeg(0);
+  constexpr int kRows = 1 << 18;
+  constexpr int kColumns = 1 << 17;
+  const StepLimits limits{.max_tokens = kRows,
+                          .max_sequences = 1,
+                          .max_logit_rows = 1,
+                          .max_columns = kColumns,
+                          .max_context = 64};
+  REQUIRE(backend->Reserve(limits).ok());
+  const DeviceRows logits(backend.get(), std::vector<float>(kColumns), 1, kColumns);
+  const DeviceRows gathered(backend.get(), std::vector<float>(kRows), kRows, 1);
+  const DeviceTokens token(backend.get(), {0});
+  static_cast<void>(cuda_emulation::TakeTraffic());
+  backend->GatherRows(gathered, std::vector<int>(kRows, 0), gathered.view());
+  std::vector<LogitAdjustment> adjustments;
+  for (TokenId i = 0; i < kColumns; ++i) adjustments.push_back({i, i == 99 ? 1.0f : 0.0f});
+  RowDraw row;
+  row.num_adjustments = kColumns;
+  DrawArgs args;
+  args.logits = logits.view();
+  args.rows = std::span(&row, 1);
+  args.adjustments = adjustments;
+  args.tokens = token.data();
+  backend->DrawRows(args);
+  CHECK(token.Read() == std::vector<TokenId>{99});
+  CHECK(cuda_emulation::TakeTraffic().allocations == 0);
+}
+
+TEST_CASE("E14: whichever allocation fails at the start, it is a message, and nothing is left behind") {
   const std::size_t in_use = cuda_emulation::DeviceMemoryInUse();
   int failures = 0;
   for (bool failed = true; failed; ++failures) {
