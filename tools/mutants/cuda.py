@@ -9,13 +9,14 @@ attention = partial(Mutant, tests="cuda_ops_test", cases="attention is,all legs,
 products = partial(Mutant, tests="cuda_ops_test", cases="cuda: products,cuda: a row's", schedules=BOTH)
 rows = partial(Mutant, tests="cuda_ops_test", cases="cuda: embed", schedules=BOTH)
 draws = partial(Mutant, tests="cuda_draw_test", schedules=BOTH)
-engine = partial(Mutant, tests="cuda_engine_test", cases="cuda engine: drawing,cuda engine: like steps")
+engine = partial(Mutant, tests="cuda_engine_test",
+                 cases="cuda engine: drawing,cuda engine: like steps,cuda engine: a pass that")
 ahead = partial(Mutant, tests="cuda_engine_test", schedules=("forward", "deferred"),
                 cases="cuda: planning ahead,cuda: a request that is ended,E9: a fault while,E12")
 traffic = partial(Mutant, tests="cuda_engine_test", cases="E13")
 modules = partial(Mutant, tests="cuda_decoding_test", cases="D7")
 memory = partial(Mutant, tests="cuda_engine_test", cases="E14,cuda: the KV cache takes,cuda: a device error,cuda: graphs that")
-graphs = partial(Mutant, tests="cuda_emulator_test", cases="graphs stay,a list whose")
+graphs = partial(Mutant, tests="cuda_emulator_test", cases="graphs stay,a list whose,lists that differ")
 splits = partial(Mutant, tests="cuda_ops_test", cases="cuda: no step's,cuda: of sequences")
 plans = partial(Mutant, tests="scheduler_test")
 
@@ -86,7 +87,7 @@ MUTANTS = [
     modules("states are scattered in turn", "kernels/cuda/rows.cu", "(scatters ? listed : in_turn)", "in_turn"),
     engine("arrays of an older flush are taken for staged", "kernels/cuda/cuda_backend.cc",
            "device_ != nullptr && generation_ == stream.generation() &&", "device_ != nullptr &&"),
-    engine("lists of commands that differ share a graph", "kernels/cuda/graph_cache.cc",
+    graphs("lists of commands that differ share a graph", "kernels/cuda/graph_cache.cc",
            "if (found != by_hash_.end() && found->second->commands == commands) {", "if (found != by_hash_.end()) {"),
     ahead("staged arrays are overwritten before the device has read them", "kernels/cuda/staging.cc",
           "  if (in_flight_) {\n    if (const", "  if (in_flight_ && bytes > 1 << 20) {\n    if (const"),

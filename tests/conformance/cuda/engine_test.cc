@@ -164,6 +164,19 @@ TEST_CASE("cuda engine: drawing on the device changes no token and no log-probab
   CHECK(accepted > 20);
 }
 
+TEST_CASE("cuda engine: a pass that is computed again has the same logits") {
+  LoadedTiny cuda(MakeCudaLeg(), "smollm2");
+  REQUIRE(cuda.decoder->Reserve(32, 32).ok());
+  const std::vector<TokenId> tokens = Requests(5, 1).back()->prompt;
+  const std::span<const TokenId> some = std::span(tokens).first(20);
+  // In the second pass positions and slots are those of the first, and what was staged then is gone.
+  std::vector<std::vector<float>> passes;
+  for (int pass = 0; pass < 2; ++pass)
+    passes.push_back(
+        RunPrompt(*cuda.decoder, *cuda.backend, {some.begin(), some.end()}, 20, 20, KvType::kBF16));
+  CHECK(passes[0] == passes[1]);
+}
+
 TEST_CASE("cuda engine: like steps are replayed as graphs, with the same tokens") {
   LoadedTiny cuda(MakeCudaLeg(), "smollm2");
   const auto requests = Requests(4, 40);

@@ -73,6 +73,45 @@ TEST_CASE("lists that differ in one parameter are different graphs") {
   CHECK(cache.num_replayed() == 0);
 }
 
+// A command with room for what makes two lists' hashes equal.
+struct PaddedAdd {
+  int* counter;
+  long amount;
+  std::uint64_t ignored[2];
+};
+cudaError_t RunPaddedAdd(const void* command, cudaStream_t stream) {
+  const auto add = *static_cast<const PaddedAdd*>(command);
+  return cuda_emulation::Enqueue(stream, [add] { *add.counter += static_cast<int>(add.amount); });
+}
+
+// Of a list up to the amount, by CommandList's rule.
+std::uint64_t HashUpToAmount(int* counter, long amount) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;
+  for (const std::uint64_t word :
+       {reinterpret_cast<std::uintptr_t>(&RunPaddedAdd), sizeof(PaddedAdd) / sizeof(std::uint64_t),
+        reinterpret_cast<std::uintptr_t>(counter), static_cast<std::uint64_t>(amount)}) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+TEST_CASE("lists that differ and have one hash are different graphs") {
+  TestStream stream;
+  GraphCache cache(kRoomy);
+  int counter = 0;
+  CommandList one, two;
+  const PaddedAdd add_one{&counter, 1, {0, 0}};
+  const PaddedAdd add_two{&counter, 2, {HashUpToAmount(&counter, 1) ^ HashUpToAmount(&counter, 2), 0}};
+  one.Append(&RunPaddedAdd, &add_one, sizeof(add_one));
+  two.Append(&RunPaddedAdd, &add_two, sizeof(add_two));
+  REQUIRE(one.Hash() == two.Hash());
+  for (const CommandList* list : {&one, &one, &two, &two, &one})
+    REQUIRE(cache.Run(*list, stream.get()) == cudaSuccess);
+  CHECK(counter == 3 * 1 + 2 * 2);
+  CHECK(cache.num_captured() == 2);
+}
+
 TEST_CASE("the oldest list is forgotten first") {
   TestStream stream;
   GraphCache cache(kRoomy);
