@@ -17,6 +17,15 @@ constexpr std::size_t kRoomyDevice = std::size_t{4} << 30;
 constexpr int kContext = 128;  // of the tiny models
 constexpr std::size_t kGraphBytes = 24 * cuda_emulation::kGraphCommandBytes;
 
+// A device of another size, as long as it lives.
+class DeviceOf {
+ public:
+  explicit DeviceOf(std::size_t bytes) { cuda_emulation::SetDeviceMemoryBytes(bytes); }
+  ~DeviceOf() { cuda_emulation::SetDeviceMemoryBytes(kRoomyDevice); }
+  DeviceOf(const DeviceOf&) = delete;
+  DeviceOf& operator=(const DeviceOf&) = delete;
+};
+
 std::unique_ptr<Backend> MakeLeg(std::size_t graph_bytes, bool draw_tokens = true) {
   CudaBackendOptions options;
   options.num_threads = 2;
@@ -130,7 +139,7 @@ TEST_CASE("E14: an engine that a device has just enough memory for runs; with a 
   Status refusal;
   {
     const Family family(MakeLeg(0));
-    cuda_emulation::SetDeviceMemoryBytes(enough - 1);
+    const DeviceOf cramped(enough - 1);
     refusal = family.Engine(options).status();
   }
   CHECK(refusal.code() == StatusCode::kResourceExhausted);
@@ -139,13 +148,12 @@ TEST_CASE("E14: an engine that a device has just enough memory for runs; with a 
         "drafts", "scratch memory", "graphs of steps", "Lower max_num_batched_tokens"}) {
     CHECK_THAT(refusal.message(), Catch::Contains(part));
   }
-  cuda_emulation::SetDeviceMemoryBytes(enough);
+  const DeviceOf filled(enough);
   const Family family(MakeLeg(0));
   const auto core = family.Engine(options);
   REQUIRE(core.ok());
   CHECK(cuda_emulation::DeviceMemoryInUse() == enough);
   CHECK(TokensOf(RunAll(**core, LargestRequests(3))) == roomy);
-  cuda_emulation::SetDeviceMemoryBytes(kRoomyDevice);
 }
 
 TEST_CASE("E14: what the largest operations stage finds room that was reserved") {
@@ -181,6 +189,7 @@ TEST_CASE("E14: whichever allocation fails at the start, it is a message, and no
   const std::size_t in_use = cuda_emulation::DeviceMemoryInUse();
   int failures = 0;
   for (bool failed = true; failed; ++failures) {
+    REQUIRE(failures < 1000);
     cuda_emulation::FailAllocationAfter(failures);
     CudaBackendOptions backend_options;
     backend_options.num_threads = 2;
@@ -218,7 +227,7 @@ TEST_CASE("cuda: the KV cache takes what is left of the GPU's share") {
   const std::size_t beside_cache = InUseBesideCache(kGraphBytes, options);
   const Family family(MakeLeg(kGraphBytes));
   const std::size_t share = beside_cache + kGraphBytes + CacheBytes(family, 5);
-  cuda_emulation::SetDeviceMemoryBytes(2 * share);
+  const DeviceOf twice(2 * share);
   options.gpu_memory_utilization = 0.5;
   {
     const auto core = family.Engine(options);
@@ -228,7 +237,6 @@ TEST_CASE("cuda: the KV cache takes what is left of the GPU's share") {
   }
   options.gpu_memory_utilization = 0.05;
   const Status status = family.Engine(options).status();
-  cuda_emulation::SetDeviceMemoryBytes(kRoomyDevice);
   CHECK(status.code() == StatusCode::kResourceExhausted);
   for (const char* part : {"no memory is left for the KV cache", "gpu_memory_utilization 0.05 allows",
                            "weights", "graphs of steps"})
@@ -251,10 +259,12 @@ TEST_CASE("cuda: graphs that there is no memory for are steps without graphs, wi
   LoadedTiny cuda(MakeCudaLeg(), "smollm2");
   const auto core = cuda.Engine();
   const auto requests = Requests(4, 20);
-  cuda_emulation::SetDeviceMemoryBytes(cuda_emulation::DeviceMemoryInUse());
-  const std::vector<Collected> without = RunAll(*core, requests);
+  std::vector<Collected> without;
+  {
+    const DeviceOf full(cuda_emulation::DeviceMemoryInUse());
+    without = RunAll(*core, requests);
+  }
   CHECK(cuda::GraphCountsOf(*cuda.backend).captured == 0);
-  cuda_emulation::SetDeviceMemoryBytes(kRoomyDevice);
   const std::vector<Collected> with = RunAll(*core, Requests(4, 20));
   CHECK(cuda::GraphCountsOf(*cuda.backend).captured > 0);
   CHECK(TokensOf(without) == TokensOf(with));
