@@ -213,7 +213,9 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, Ch
 void CpuMatMul::MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
                                 const SumsTarget& target) const {
   const int tiles = product.tiles;
-  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : std::min(tiles, kChunkTiles);
+  // Chunks are alike, as each fetches the next one.
+  const int chunks = pass.last - pass.first == 1 ? 1 : (tiles + kChunkTiles - 1) / kChunkTiles;
+  const int chunk_tiles = (tiles + chunks - 1) / chunks;
   const bool only = chunk_tiles == tiles && !product.resumes && product.finishes;
   for (int first = 0; first < tiles; first += chunk_tiles) {
     const int last = std::min(tiles, first + chunk_tiles);
