@@ -167,15 +167,6 @@ struct SecondProduct {
   const Weight* weight = nullptr;  // [N, K2]; nullptr: there is none
 };
 
-struct AttentionArgs;
-
-// What a step reads after a product: hints, by which it can be fetched from memory meanwhile. Nothing is
-// computed of it, and what it points to need not outlive the call.
-struct NextReads {
-  const AttentionArgs* attention = nullptr;  // keys and values, if attention comes before the next product
-  const Weight* weight = nullptr;            // of the next product
-};
-
 // out[t, n] (+)= sum_k prologue(x)[t, k] * weight[n, k] + sum_k second.x[t, k] * second.weight[n, k] +
 // bias[n]. With a second product, both weights have been packed from a single source each.
 struct MatMulArgs {
@@ -188,7 +179,6 @@ struct MatMulArgs {
   const float* bias = nullptr;    // [N], device, or nullptr
   bool accumulate = false;        // add to what `out` holds (the residual stream)
   SecondProduct second = {};
-  NextReads next = {};
 };
 
 // cos and sin of position * frequency: [max_position, rotary_dim / 2] each, device, row-major. Llama's
