@@ -9,11 +9,6 @@ void Backend::ParallelFor(int count, int grain, RangeFunction body) {
     body(begin, begin + grain < count ? begin + grain : count, 0);
 }
 
-void Backend::RopeAndAttention(const RopeAndStoreKvArgs& rope, const AttentionArgs& attention) {
-  RopeAndStoreKv(rope);
-  Attention(attention);
-}
-
 Result<std::unique_ptr<Readback>> Backend::NewReadback(std::size_t) {
   return FailedPrecondition(std::string(name()) + " computes on the host: there is nothing to read back");
 }

@@ -298,9 +298,6 @@ class Backend {
   virtual std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) = 0;
   virtual void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;
-  // RopeAndStoreKv, then Attention, of the same step and layer; a backend may do both at once, and what
-  // rope.qkv holds then is not defined.
-  virtual void RopeAndAttention(const RopeAndStoreKvArgs& rope, const AttentionArgs& attention);
   // Slot dst[i] gets the keys and values of slot src[i] (copy-on-write, tree compaction). No overlap between
   // the two.
   virtual void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) = 0;

@@ -44,23 +44,6 @@ Visible CountVisible(const BatchView& batch, int sliding_window) {
   return visible;
 }
 
-std::int64_t RopeBytes(const RopeAndStoreKvArgs& args) {
-  const KvGeometry& kv = args.kv.geometry;
-  const std::int64_t stored = std::int64_t{2} * args.qkv.rows * kv.num_kv_heads * kv.head_bytes();
-  const std::int64_t rotated = std::int64_t{4} * args.qkv.rows * args.num_heads * kv.head_dim;
-  return Bytes(args.qkv) + rotated + stored;
-}
-
-std::int64_t AttentionBytes(const AttentionArgs& args) {
-  const KvGeometry& kv = args.kv.geometry;
-  const std::int64_t positions = CountVisible(*args.batch, args.sliding_window).positions;
-  return 2 * positions * kv.num_kv_heads * kv.head_bytes() + Bytes(args.queries) + Bytes(args.out);
-}
-// A multiply-add for each dimension of a score, and one of a weighted value.
-std::int64_t AttentionOperations(const AttentionArgs& args) {
-  return 4 * CountVisible(*args.batch, args.sliding_window).pairs * args.queries.columns;
-}
-
 }  // namespace
 
 OpProfile& ProfilingBackend::ProfileOf(const Call& call) {
@@ -133,7 +116,11 @@ void ProfilingBackend::MatMul(const MatMulArgs& args) {
 }
 
 void ProfilingBackend::RopeAndStoreKv(const RopeAndStoreKvArgs& args) {
-  Timed({"rope, store keys and values", nullptr, RopeBytes(args)}, [&] { inner_->RopeAndStoreKv(args); });
+  const KvGeometry& kv = args.kv.geometry;
+  const std::int64_t stored = std::int64_t{2} * args.qkv.rows * kv.num_kv_heads * kv.head_bytes();
+  const std::int64_t rotated = std::int64_t{4} * args.qkv.rows * args.num_heads * kv.head_dim;
+  Timed({"rope, store keys and values", nullptr, Bytes(args.qkv) + rotated + stored},
+        [&] { inner_->RopeAndStoreKv(args); });
 }
 
 void ProfilingBackend::PlanAttention(const BatchView& batch, const KvGeometry& geometry,
@@ -142,14 +129,13 @@ void ProfilingBackend::PlanAttention(const BatchView& batch, const KvGeometry& g
 }
 
 void ProfilingBackend::Attention(const AttentionArgs& args) {
-  Timed({"attention", nullptr, AttentionBytes(args), AttentionOperations(args)},
+  const KvGeometry& kv = args.kv.geometry;
+  const Visible visible = CountVisible(*args.batch, args.sliding_window);
+  const std::int64_t cache = 2 * visible.positions * kv.num_kv_heads * kv.head_bytes();
+  // A multiply-add for each dimension of a score, and one of a weighted value.
+  const std::int64_t operations = 4 * visible.pairs * args.queries.columns;
+  Timed({"attention", nullptr, cache + Bytes(args.queries) + Bytes(args.out), operations},
         [&] { inner_->Attention(args); });
-}
-
-void ProfilingBackend::RopeAndAttention(const RopeAndStoreKvArgs& rope, const AttentionArgs& attention) {
-  Timed({"rope and attention", nullptr, RopeBytes(rope) + AttentionBytes(attention),
-         AttentionOperations(attention)},
-        [&] { inner_->RopeAndAttention(rope, attention); });
 }
 
 void ProfilingBackend::CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) {

@@ -69,7 +69,6 @@ class ProfilingBackend final : public Backend {
   }
   void PlanAttention(const BatchView& batch, const KvGeometry& geometry, AttentionPlan* plan) override;
   void Attention(const AttentionArgs& args) override;
-  void RopeAndAttention(const RopeAndStoreKvArgs& rope, const AttentionArgs& attention) override;
   void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) override;
   void ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
                    std::vector<float>* values) override {

@@ -131,21 +131,21 @@ void LayerStack::RunAttention(const Layer& layer, const BatchView& batch, const 
   projection.out = qkv;
   projection.bias = layer.qkv_bias;
   backend_->MatMul(projection);
-  backend_->RopeAndAttention({.qkv = qkv,
-                              .num_heads = config_.num_heads,
-                              .rope = rope_,
-                              .query_norm = layer.query_norm,
-                              .key_norm = layer.key_norm,
-                              .norm_epsilon = config_.norm_epsilon,
-                              .batch = &batch,
-                              .kv = kv},
-                             {.queries = {qkv_, tokens, query_width, qkv_width},
-                              .out = {attention_, tokens, query_width, query_width},
-                              .kv = kv,
-                              .batch = &batch,
-                              .plan = attention_plan_.get(),
-                              .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
-                              .sliding_window = config_.sliding_window});
+  backend_->RopeAndStoreKv({.qkv = qkv,
+                            .num_heads = config_.num_heads,
+                            .rope = rope_,
+                            .query_norm = layer.query_norm,
+                            .key_norm = layer.key_norm,
+                            .norm_epsilon = config_.norm_epsilon,
+                            .batch = &batch,
+                            .kv = kv});
+  backend_->Attention({.queries = {qkv_, tokens, query_width, qkv_width},
+                       .out = {attention_, tokens, query_width, query_width},
+                       .kv = kv,
+                       .batch = &batch,
+                       .plan = attention_plan_.get(),
+                       .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+                       .sliding_window = config_.sliding_window});
 }
 
 // out += MLP of the normalised rows of `in`; with a shortcut, out = MLP + shortcut.

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/cpu/cpu_rope.h"
 #include "kernels/kv_int8.h"
 
 namespace reprise {
@@ -12,9 +11,6 @@ namespace {
 
 AttentionState StateAt(float* memory, int rows, int head_dim) {
   return {memory, memory + rows, memory + 2 * rows, StateStride(head_dim)};
-}
-int GroupOf(const AttentionArgs& args) {
-  return args.queries.columns / args.kv.geometry.head_dim / args.kv.geometry.num_kv_heads;
 }
 AttentionState RowsFrom(const AttentionState& state, int row) {
   return {state.maximum + row, state.sum + row,
@@ -27,7 +23,7 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
                               const TileWalk& walk, const RowBlock& block,
                               const AttentionState& state) const {
   const KvGeometry& geometry = args.kv.geometry;
-  const int group = GroupOf(args);
+  const int group = args.queries.columns / geometry.head_dim / geometry.num_kv_heads;
   const int begin = seen.first * kKeyTile;
   const int positions = seen.count * kKeyTile;
   AttendPartition work;
@@ -52,52 +48,32 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
   kernels_.attend(work);
 }
 
-// Keys and values of the tile's tokens, as far as they lie in the item's partitions.
-void CpuAttention::StoreKv(const AttentionArgs& args, const RopeAndStoreKvArgs& rope,
-                           const CpuAttentionPlan::Item& item, const CpuAttentionPlan::Tile& tile,
-                           float* key) const {
-  for (int t = tile.first_token; t < tile.first_token + tile.tokens; ++t) {
-    const int partition = Visible(args, tile.sequence, t).last / kPartition;
-    if (partition < item.first || partition >= item.last) continue;
-    TokenHeads(kernels_, rope, t).StoreKv(tile.kv_head, key);
-  }
-}
-
-// One row's, among those of `together` rows.
-void CpuAttention::PackQuery(const AttentionArgs& args, const float* query, int together, float* words,
-                             float* scale) const {
-  const int dim = args.kv.geometry.head_dim;
-  *scale = args.scale;
-  if (args.kv.geometry.type != KvType::kInt8) {
-    for (int d = 0; d < dim; ++d) words[d * together] = query[d];
-    return;
-  }
-  const KvScale step = KvScaleOf(query, dim, 32767.0f);
-  *scale *= step.scale;
-  for (int d = 0; d < dim; d += 2) {
-    const std::int16_t pair[2] = {QuantizeKv<std::int16_t>(query[d], step.inverse),
-                                  QuantizeKv<std::int16_t>(query[d + 1], step.inverse)};
-    std::memcpy(words + d / 2 * together, pair, sizeof(pair));
-  }
-}
-
-void CpuAttention::PackQueries(const AttentionArgs& args, const RopeAndStoreKvArgs* rope,
-                               const CpuAttentionPlan::Tile& tile, const PackedQueries& packed) const {
-  const int dim = args.kv.geometry.head_dim;
-  const int group = GroupOf(args);
+// Queries of the tile's rows, for each few rows that are computed together as AttendPartition has them, and
+// what their scores are scaled by.
+void CpuAttention::PackQueries(const AttentionArgs& args, const CpuAttentionPlan& plan,
+                               const CpuAttentionPlan::Tile& tile, float* packed, float* scales) const {
+  const int dim = plan.shape_.head_dim;
+  const int group = plan.group();
   const int rows = tile.tokens * group;
   for (int row = 0; row < rows; ++row) {
     const int in_block = row % kMaxAttentionRows;
     const int first = row - in_block;
-    const int token = tile.first_token + row / group;
-    const int head = tile.kv_head * group + row % group;
-    const float* query = args.queries.row(token) + head * dim;
-    if (rope != nullptr) {
-      TokenHeads(kernels_, *rope, token).RotateQuery(head, packed.head);
-      query = packed.head;
+    const int together = std::min(kMaxAttentionRows, rows - first);
+    const float* query =
+        args.queries.row(tile.first_token + row / group) + (tile.kv_head * group + row % group) * dim;
+    float* words = packed + first * dim + in_block;
+    scales[row] = args.scale;
+    if (args.kv.geometry.type != KvType::kInt8) {
+      for (int d = 0; d < dim; ++d) words[d * together] = query[d];
+      continue;
     }
-    PackQuery(args, query, std::min(kMaxAttentionRows, rows - first), packed.words + first * dim + in_block,
-              packed.scales + row);
+    const KvScale scale = KvScaleOf(query, dim, 32767.0f);
+    scales[row] *= scale.scale;
+    for (int d = 0; d < dim; d += 2) {
+      const std::int16_t pair[2] = {QuantizeKv<std::int16_t>(query[d], scale.inverse),
+                                    QuantizeKv<std::int16_t>(query[d + 1], scale.inverse)};
+      std::memcpy(words + d / 2 * together, pair, sizeof(pair));
+    }
   }
 }
 
@@ -111,9 +87,8 @@ void CpuAttention::FinishTile(const AttentionArgs& args, const CpuAttentionPlan&
   }
 }
 
-void CpuAttention::RunItem(const AttentionArgs& args, const RopeAndStoreKvArgs* rope, int index,
-                           TileWalk& walk, float* scratch) const {
-  const auto& plan = static_cast<const CpuAttentionPlan&>(*args.plan);
+void CpuAttention::RunItem(const AttentionArgs& args, const CpuAttentionPlan& plan, int index, TileWalk& walk,
+                           float* scratch) const {
   const CpuAttentionPlan::Item& item = plan.items_[index];
   const CpuAttentionPlan::Tile& tile = plan.tiles_[item.tile];
   const int dim = plan.shape_.head_dim;
@@ -123,15 +98,13 @@ void CpuAttention::RunItem(const AttentionArgs& args, const RopeAndStoreKvArgs* 
   const AttentionState running = StateAt(scratch, rows, dim);
   const AttentionState next = StateAt(scratch + state_floats, rows, dim);
   float* queries = scratch + 2 * state_floats;
-  float* scales = queries + static_cast<std::ptrdiff_t>(rows) * dim;
-  float* head = scales + rows;
   const auto kept = [&](int partition) {
     return StateAt(reinterpret_cast<float*>(plan.states_.data()) + tile.states + partition * state_floats,
                    rows, dim);
   };
+  float* scales = queries + static_cast<std::ptrdiff_t>(rows) * dim;
+  PackQueries(args, plan, tile, queries, scales);
   walk.BeginItem(index);
-  if (rope != nullptr) StoreKv(args, *rope, item, tile, head);
-  PackQueries(args, rope, tile, {queries, scales, head});
   const int first = FirstPartition(args, tile, item);
   for (int p = first; p < item.last; ++p) {
     const AttentionState state = tile.items > 1 ? kept(p) : (p == first ? running : next);
@@ -155,19 +128,18 @@ void CpuAttention::RunItem(const AttentionArgs& args, const RopeAndStoreKvArgs* 
   FinishTile(args, plan, tile, kept(first_seen));
 }
 
-Status CpuAttention::Run(const AttentionArgs& args, const RopeAndStoreKvArgs* rope) {
+Status CpuAttention::Run(const AttentionArgs& args) {
   const auto& plan = static_cast<const CpuAttentionPlan&>(*args.plan);
   const int dim = plan.shape_.head_dim;
   const int rows = plan.max_rows();
-  // Two states, the queries, their scales and a head, a cache line apart from the next thread's.
+  // Two states, the queries and their scales, a cache line apart from the next thread's.
   const std::size_t floats =
-      (2 * StateFloats(rows, dim) + static_cast<std::size_t>(rows) * (dim + 1) + StateStride(dim) + 31) / 16 *
-      16;
+      (2 * StateFloats(rows, dim) + static_cast<std::size_t>(rows) * (dim + 1) + 31) / 16 * 16;
   RETURN_IF_ERROR(scratch_.Reserve(floats * sizeof(float) * threads_.num_threads()));
   for (TileWalk& walk : walks_) walk.Reset(args, plan);
   threads_.ParallelFor(static_cast<int>(plan.items_.size()), 1, [&](int begin, int end, int thread) {
     for (int i = begin; i < end; ++i)
-      RunItem(args, rope, i, walks_[thread], reinterpret_cast<float*>(scratch_.data()) + floats * thread);
+      RunItem(args, plan, i, walks_[thread], reinterpret_cast<float*>(scratch_.data()) + floats * thread);
   });
   return OkStatus();
 }

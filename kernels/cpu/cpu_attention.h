@@ -17,8 +17,7 @@ class CpuAttention {
   CpuAttention(const KernelTable& kernels, ThreadPool* threads)
       : kernels_(kernels), threads_(*threads), walks_(threads->num_threads()) {}
 
-  // `rope`, if given, is done on the way; only where the plan's tiles store what they read.
-  Status Run(const AttentionArgs& args, const RopeAndStoreKvArgs* rope);
+  Status Run(const AttentionArgs& args);
 
  private:
   // Some rows of a tile over one of its partitions.
@@ -30,21 +29,10 @@ class CpuAttention {
     const float* scales;
   };
 
-  // Queries of a tile as AttendPartition has them.
-  struct PackedQueries {
-    float* words;   // for each few rows that are computed together
-    float* scales;  // of each row
-    float* head;    // scratch
-  };
-
-  void RunItem(const AttentionArgs& args, const RopeAndStoreKvArgs* rope, int item, TileWalk& walk,
+  void RunItem(const AttentionArgs& args, const CpuAttentionPlan& plan, int item, TileWalk& walk,
                float* scratch) const;
-  void StoreKv(const AttentionArgs& args, const RopeAndStoreKvArgs& rope, const CpuAttentionPlan::Item& item,
-               const CpuAttentionPlan::Tile& tile, float* key) const;
-  void PackQueries(const AttentionArgs& args, const RopeAndStoreKvArgs* rope,
-                   const CpuAttentionPlan::Tile& tile, const PackedQueries& packed) const;
-  void PackQuery(const AttentionArgs& args, const float* query, int together, float* words,
-                 float* scale) const;
+  void PackQueries(const AttentionArgs& args, const CpuAttentionPlan& plan,
+                   const CpuAttentionPlan::Tile& tile, float* packed, float* scales) const;
   void FinishTile(const AttentionArgs& args, const CpuAttentionPlan& plan, const CpuAttentionPlan::Tile& tile,
                   const AttentionState& state) const;
   void AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, SeenTiles seen,

@@ -34,7 +34,6 @@ int CpuAttentionPlan::max_rows() const {
 void CpuAttentionPlan::AddSequence(const BatchView& batch, int sequence) {
   const int tokens_per_tile = std::max(1, kTileQueryRows / group());
   const int end = batch.query_start[sequence + 1];
-  whole_sequences_ = whole_sequences_ && end - batch.query_start[sequence] <= tokens_per_tile;
   for (int t = batch.query_start[sequence]; t < end; t += tokens_per_tile) {
     const int tokens = std::min(tokens_per_tile, end - t);
     const int last = batch.context_len[sequence] + t + tokens - 1 - batch.query_start[sequence];
@@ -59,7 +58,6 @@ void CpuAttentionPlan::CutTile(int index, std::int64_t largest) {
 Status CpuAttentionPlan::Plan(const BatchView& batch, int num_threads) {
   tiles_.clear();
   items_.clear();
-  whole_sequences_ = true;
   state_floats_ = 0;
   std::int64_t cost = 0;
   for (int s = 0; s < batch.num_sequences(); ++s) AddSequence(batch, s);

@@ -20,10 +20,6 @@ class CpuAttentionPlan final : public AttentionPlan {
   // Allocates only when a step is larger than all before. RESOURCE_EXHAUSTED when there is no memory.
   Status Plan(const BatchView& batch, int num_threads);
 
-  // Whether each tile holds all tokens of its sequence: then no tile reads keys and values of this step that
-  // are not its own.
-  bool stores_what_it_reads() const { return whole_sequences_; }
-
   // Some consecutive tokens of a sequence with all query heads of one KV head.
   struct Tile {
     int sequence;
@@ -53,7 +49,6 @@ class CpuAttentionPlan final : public AttentionPlan {
   AttentionShape shape_;
   std::vector<Tile> tiles_;
   std::vector<Item> items_;
-  bool whole_sequences_ = true;
   std::size_t state_floats_ = 0;
   Workspace states_;                            // of the partitions of tiles that are split
   mutable std::vector<std::atomic<int>> open_;  // per tile: items still to be computed in this layer

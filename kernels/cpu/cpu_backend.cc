@@ -15,7 +15,6 @@
 #include "kernels/cpu/cpu_attention.h"
 #include "kernels/cpu/cpu_isa.h"
 #include "kernels/cpu/cpu_matmul.h"
-#include "kernels/cpu/cpu_rope.h"
 #include "kernels/cpu/cpu_weight.h"
 #include "kernels/cpu/kv_cache.h"
 #include "kernels/cpu/workspace.h"
@@ -113,7 +112,7 @@ class CpuBackend final : public Backend {
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
     // A rotated key for each thread, whole cache lines apart.
-    const int stride = StateStride(args.kv.geometry.head_dim);
+    const int stride = (args.kv.geometry.head_dim + 15) / 16 * 16;
     Latch(keys_.Reserve(sizeof(float) * stride * threads_.num_threads()));
     if (!failure_.ok()) return;
     auto* keys = reinterpret_cast<float*>(keys_.data());
@@ -134,12 +133,7 @@ class CpuBackend final : public Backend {
     Latch(static_cast<CpuAttentionPlan*>(plan)->Plan(batch, threads_.num_threads()));
   }
   void Attention(const AttentionArgs& args) override {
-    if (failure_.ok()) Latch(attention_.Run(args, nullptr));
-  }
-  void RopeAndAttention(const RopeAndStoreKvArgs& rope, const AttentionArgs& attention) override {
-    const bool together = static_cast<const CpuAttentionPlan*>(attention.plan)->stores_what_it_reads();
-    if (!together) RopeAndStoreKv(rope);
-    if (failure_.ok()) Latch(attention_.Run(attention, together ? &rope : nullptr));
+    if (failure_.ok()) Latch(attention_.Run(args));
   }
 
   void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) override {
@@ -173,11 +167,33 @@ class CpuBackend final : public Backend {
     return best;
   }
 
-  void RopeAndStoreToken(const RopeAndStoreKvArgs& args, int t, float* key) const {
-    const TokenHeads token(kernels_, args, t);
-    const int dim = args.kv.geometry.head_dim;
-    for (int h = 0; h < args.num_heads; ++h) token.RotateQuery(h, args.qkv.row(t) + h * dim);
-    for (int h = 0; h < args.kv.geometry.num_kv_heads; ++h) token.StoreKv(h, key);
+  void RopeAndStoreToken(const RopeAndStoreKvArgs& args, int t, float* rotated_key) const {
+    const KvGeometry& geometry = args.kv.geometry;
+    const int dim = geometry.head_dim;
+    RotateHead head;
+    head.head_dim = dim;
+    if (args.rope.cos != nullptr) {
+      head.rotary_dim = args.rope.rotary_dim > 0 ? args.rope.rotary_dim : dim;
+      const auto angle = static_cast<std::size_t>(args.batch->positions[t]) * (head.rotary_dim / 2);
+      head.cos = args.rope.cos + angle;
+      head.sin = args.rope.sin + angle;
+    }
+    head.epsilon = args.norm_epsilon;
+    head.norm_weight = args.query_norm;
+    float* row = args.qkv.row(t);
+    for (int h = 0; h < args.num_heads; ++h, row += dim) {
+      head.x = head.out = row;
+      kernels_.rotate_head(head);
+    }
+    head.norm_weight = args.key_norm;
+    head.out = rotated_key;
+    const int slot = args.batch->slots[t];
+    for (int h = 0; h < geometry.num_kv_heads; ++h, row += dim) {
+      head.x = row;
+      kernels_.rotate_head(head);
+      StoreKey(args.kv, slot, h, rotated_key);
+      StoreValue(args.kv, slot, h, row + geometry.num_kv_heads * dim);
+    }
   }
 
   const std::string name_;

@@ -139,6 +139,7 @@ void KvScene::Run(const Step& step) {
   rope.norm_epsilon = static_cast<float>(kNormEpsilon);
   rope.batch = &batch;
   rope.kv = kv_;
+  backend_.RopeAndStoreKv(rope);
 
   std::vector<float> out(static_cast<std::size_t>(rows) * width, -1.0f);
   const std::unique_ptr<DeviceMemory> out_memory = OnDevice(&backend_, out);
@@ -151,13 +152,10 @@ void KvScene::Run(const Step& step) {
   args.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim));
   args.sliding_window = shape_.sliding_window;
   backend_.PlanAttention(batch, kv_.geometry, plan_.get());
-  backend_.RopeAndAttention(rope, args);
+  backend_.Attention(args);
   backend_.Download(out.data(), args.out.data, out.size() * sizeof(float));
   const std::vector<float> first_layer = out;
-  // The next layer, on the same plan, one operation after the other.
-  backend_.Upload(device_qkv, qkv.data(), qkv.size() * sizeof(float));
-  backend_.RopeAndStoreKv(rope);
-  backend_.Attention(args);
+  backend_.Attention(args);  // the next layer, on the same plan
   backend_.Download(out.data(), args.out.data, out.size() * sizeof(float));
   REQUIRE(backend_.Synchronize().ok());
   REQUIRE(FirstDifference(out, first_layer) == -1);
