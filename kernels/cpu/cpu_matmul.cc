@@ -46,6 +46,13 @@ std::size_t TileOffset(const TileLayout& layout, int tile) {
          static_cast<std::size_t>(tile / kSuperBlockTiles) * layout.header_bytes;
 }
 
+// Of each chunk but the last: nearly alike, as each fetches the next one, and whole super-blocks.
+int ChunkTiles(int tiles) {
+  const int chunks = (tiles - 1) / kChunkTiles + 1;
+  if (chunks == 1) return tiles;
+  return ((tiles - 1) / chunks / kSuperBlockTiles + 1) * kSuperBlockTiles;
+}
+
 void FetchOutput(const MatrixView& out, int first_row, int rows, int column) {
   for (int r = 0; r < rows; ++r) {
     __builtin_prefetch(out.row(first_row + r) + column, 1);
@@ -192,7 +199,8 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, co
   // that memory never idles while the weights at hand are multiplied.
   const std::byte* fetch =
       panels == 1 ? tiles + kPrefetchBytes : product.group + TileOffset(layout, chunk.last_tile);
-  const int tile_lines = layout.tile_bytes / 64;
+  int tile_lines = layout.tile_bytes / 64;
+  if (chunk.next_tiles > chunk_tiles) tile_lines = (tile_lines * chunk.next_tiles - 1) / chunk_tiles + 1;
   const int panel_lines = panels == 1 ? tile_lines : (tile_lines + panels - 1) / panels;
   int lines_left = tile_lines;
   for (int p = pass.first; p < pass.last; ++p) {
@@ -221,15 +229,14 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, co
 void CpuMatMul::MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
                                 const SumsTarget& target) const {
   const int tiles = product.tiles;
-  // Chunks are alike, as each fetches the next one.
-  const int chunks = pass.last - pass.first == 1 ? 1 : (tiles + kChunkTiles - 1) / kChunkTiles;
-  const int chunk_tiles = chunks == 1 ? tiles : (tiles + chunks - 1) / chunks;
+  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : ChunkTiles(tiles);
   const bool only = chunk_tiles == tiles && !product.resumes && product.finishes;
   for (int first = 0; first < tiles; first += chunk_tiles) {
     const int last = std::min(tiles, first + chunk_tiles);
     MultiplyChunk(args, product,
-                  {first, last, only, product.resumes || first > 0, product.finishes && last == tiles}, pass,
-                  target);
+                  {first, last, last == tiles ? chunk_tiles : std::min(chunk_tiles, tiles - last), only,
+                   product.resumes || first > 0, product.finishes && last == tiles},
+                  pass, target);
   }
 }
 

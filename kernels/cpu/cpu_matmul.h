@@ -59,12 +59,14 @@ class CpuMatMul {
     bool finishes;  // nothing is added after it
   };
 
-  // Tiles [first_tile, last_tile) of a group.
+  // Tiles [first_tile, last_tile) of a group. To be passed by reference: a copy reads in one what has just
+  // been written in parts, and so waits for all stores before it, the last group's output among them.
   struct Chunk {
     int first_tile;
     int last_tile;
-    bool only;    // all that goes into the sums
-    bool resume;  // sums have been begun
+    int next_tiles;  // of the chunk that is multiplied after it
+    bool only;       // all that goes into the sums
+    bool resume;     // sums have been begun
     bool last;
   };
   struct SumsTarget {
