@@ -8,7 +8,10 @@
 
 namespace reprise::bench {
 
-// "cpu", "cuda:N" or "reference". `threads` of the host; 0: one per core.
+// The words that MakeDevice knows.
+inline constexpr char kDevices[] = "cpu|cuda:N|reference";
+
+// `threads` of the host; 0: one per core.
 Result<std::unique_ptr<Backend>> MakeDevice(const std::string& device, int threads = 0);
 
 // Bytes a second that copies on the device read and write together; 0 where nothing is known.

@@ -1,8 +1,6 @@
 // Speed of a model's matmuls by weight type and number of rows, on the shape of SmolLM2-135M. Every forward
 // pass alternates with a plain reader over the same packed weights, so that both see the same state of the
 // machine; a row tells the share of the reader's speed that was reached.
-//
-//   bench_kernels [--types q4_1,q8_0] [--rows 1,8,512] [--isa avx2] [--threads N] [--seconds S] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -13,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "benches/random_weights.h"
 #include "kernels/backend.h"
@@ -22,8 +21,6 @@ namespace reprise {
 namespace {
 
 using bench::RandomBlocks;
-using bench::SplitCommas;
-using bench::TypeByName;
 
 struct ModelShape {
   int layers = 30;
@@ -34,10 +31,10 @@ struct ModelShape {
 };
 
 struct Options {
-  std::vector<std::string> types = {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "BF16"};
-  std::vector<std::string> rows = {"1", "2", "4", "8", "16", "32", "128", "512"};
-  std::string isa;
-  int threads = 0;
+  std::vector<WeightType> types = {WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ5_0,
+                                   WeightType::kQ5_1, WeightType::kQ8_0, WeightType::kBF16};
+  std::vector<int> rows = {1, 2, 4, 8, 16, 32, 128, 512};
+  CpuBackendOptions cpu;
   double seconds = 1.0;  // per row
   bool json = false;
 };
@@ -185,59 +182,26 @@ void MeasureRows(MatMulBench* bench, const Backend& backend, const std::string& 
   std::fflush(stdout);
 }
 
-bool ParseOptions(int argc, char** argv, Options* options) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--json") {
-      options->json = true;
-      continue;
-    }
-    if (i + 1 == argc) return false;
-    const std::string value = argv[++i];
-    if (flag == "--types") {
-      options->types = SplitCommas(value);
-    } else if (flag == "--rows") {
-      options->rows = SplitCommas(value);
-    } else if (flag == "--isa") {
-      options->isa = value;
-    } else if (flag == "--threads") {
-      options->threads = std::atoi(value.c_str());
-    } else if (flag == "--seconds") {
-      options->seconds = std::atof(value.c_str());
-    } else {
-      return false;
-    }
+Status Run(const Options& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeCpuBackend(options.cpu));
+  for (const WeightType type : options.types) {
+    MatMulBench bench(backend.get(), type);
+    const std::string name(GetWeightTypeInfo(type).name);
+    for (const int rows : options.rows) MeasureRows(&bench, *backend, name, rows, options);
   }
-  return true;
+  return OkStatus();
 }
 
 int Main(int argc, char** argv) {
   Options options;
-  if (!ParseOptions(argc, argv, &options)) {
-    std::fprintf(stderr,
-                 "usage: bench_kernels [--types LIST] [--rows LIST] [--isa NAME] [--threads N] [--seconds S] "
-                 "[--json]\n");
-    return 2;
-  }
-  CpuBackendOptions cpu;
-  cpu.isa = options.isa;
-  cpu.num_threads = options.threads;
-  Result<std::unique_ptr<Backend>> backend = MakeCpuBackend(cpu);
-  if (!backend.ok()) {
-    std::fprintf(stderr, "%s\n", backend.status().ToString().c_str());
-    return 1;
-  }
-  for (const std::string& name : options.types) {
-    WeightType type;
-    if (!TypeByName(name, &type)) {
-      std::fprintf(stderr, "unknown weight type %s\n", name.c_str());
-      return 2;
-    }
-    MatMulBench bench(backend->get(), type);
-    for (const std::string& rows : options.rows)
-      MeasureRows(&bench, **backend, name, std::max(1, std::atoi(rows.c_str())), options);
-  }
-  return 0;
+  Flags flags("bench_kernels", "Time a model's products by weight type and number of rows");
+  bench::TypeList(&flags, "types", "Weight types", &options.types);
+  bench::IntegerList(&flags, "rows", "Rows multiplied together", &options.rows, 1, 1 << 16);
+  flags.Text("isa", "NAME", "Kernels to use; empty takes the best that runs", &options.cpu.isa);
+  flags.Integer("threads", "Compute threads; 0 takes one per core", &options.cpu.num_threads, 0, 1024);
+  flags.Real("seconds", "Of each row", &options.seconds, 0, 3600);
+  flags.Switch("json", "Print JSON rows", &options.json);
+  return bench::RunBench(&flags, argc, argv, [&options] { return Run(options); });
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 // and of several sequences at various contexts, and prefill, with keys and values in each type. A row tells
 // the time of all layers, the rate at which keys and values were read, and the time as a multiple of a plain
 // reader's over the same cache, interleaved: the cost of attention in units of reading the cache once.
-//
-//   bench_attention [--isa NAME] [--threads N] [--kv-cache-dtype bf16|f32|int8] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -14,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "kernels/backend.h"
 
@@ -164,34 +163,20 @@ void Measure(Backend* backend, const Case& shape, KvType type, const char* type_
 int Main(int argc, char** argv) {
   CpuBackendOptions options;
   bool json = false;
-  std::string only;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--json") {
-      json = true;
-    } else if (flag == "--isa" && i + 1 < argc) {
-      options.isa = argv[++i];
-    } else if (flag == "--threads" && i + 1 < argc) {
-      options.num_threads = std::atoi(argv[++i]);
-    } else if (flag == "--kv-cache-dtype" && i + 1 < argc) {
-      only = argv[++i];
-    } else {
-      std::fprintf(stderr,
-                   "usage: bench_attention [--isa NAME] [--threads N] [--kv-cache-dtype bf16|f32|int8] "
-                   "[--json]\n");
-      return 2;
+  std::string only = "all";
+  Flags flags("bench_attention", "Time attention over the paged cache");
+  flags.Text("isa", "NAME", "Kernels to use; empty takes the best that runs", &options.isa);
+  flags.Integer("threads", "Compute threads; 0 takes one per core", &options.num_threads, 0, 1024);
+  flags.Choice("kv-cache-dtype", "Element type of keys and values", &only, {"all", "bf16", "f32", "int8"});
+  flags.Switch("json", "Print JSON rows", &json);
+  return bench::RunBench(&flags, argc, argv, [&]() -> Status {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeCpuBackend(options));
+    for (const auto& [type, name] : kTypes) {
+      if (only != "all" && only != name) continue;
+      for (const Case& shape : kCases) Measure(backend.get(), shape, type, name, json);
     }
-  }
-  Result<std::unique_ptr<Backend>> backend = MakeCpuBackend(options);
-  if (!backend.ok()) {
-    std::fprintf(stderr, "%s\n", backend.status().ToString().c_str());
-    return 1;
-  }
-  for (const auto& [type, name] : kTypes) {
-    if (!only.empty() && only != name) continue;
-    for (const Case& shape : kCases) Measure(backend->get(), shape, type, name, json);
-  }
-  return 0;
+    return OkStatus();
+  });
 }
 
 }  // namespace

@@ -9,16 +9,6 @@
 
 namespace reprise::bench {
 
-std::vector<std::string> SplitCommas(const std::string& list) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    parts.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 bool TypeByName(std::string name, WeightType* type) {
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
   for (int i = 0; i < kNumWeightTypes; ++i) {

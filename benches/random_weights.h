@@ -13,6 +13,5 @@ namespace reprise::bench {
 std::vector<std::byte> RandomBlocks(WeightType type, std::int64_t elements);
 // By its GGUF name, in any case. False when there is none.
 bool TypeByName(std::string name, WeightType* type);
-std::vector<std::string> SplitCommas(const std::string& list);
 
 }  // namespace reprise::bench

@@ -4,10 +4,6 @@
 // right it gives 1 + alpha tokens a pass. What passes of 2, 4 and 8 tokens and a pass of the module cost, as
 // shares of a pass of one token, is what the engine measures at its start.
 //
-//   bench_recycle [--device cuda:0] [--shape 1.3b] [--type bf16] [--layers 1,4] [--lengths
-//   64,128,256,512,1024]
-//                 [--alpha 0.75]
-//
 // Prints one JSON object a row.
 #include <stdlib.h>
 
@@ -20,10 +16,10 @@
 #include <string>
 #include <vector>
 
+#include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "benches/device.h"
 #include "benches/random_checkpoint.h"
-#include "benches/random_weights.h"
 #include "engine/engine_core.h"
 #include "models/recycle_module.h"
 
@@ -36,9 +32,9 @@ constexpr int kRounds = 2;  // the better one counts: in the first, graphs are c
 struct Options {
   std::string device = "cuda:0";
   std::string shape = "1.3b";
-  std::string type = "bf16";
-  std::vector<std::string> layers = {"1", "4"};
-  std::vector<std::string> lengths = {"64", "128", "256", "512", "1024"};
+  WeightType type = WeightType::kBF16;
+  std::vector<int> layers = {1, 4};
+  std::vector<int> lengths = {64, 128, 256, 512, 1024};
   double alpha = 0.75;
 };
 
@@ -89,20 +85,15 @@ Result<Pace> Decode(EngineCore& core, RequestId id, int length, DecodingMethod m
 class Table {
  public:
   static Status Print(const Options& options) {
-    WeightType type;
-    if (!TypeByName(options.type, &type))
-      return InvalidArgument("--type: there is no type '" + options.type + "'");
-    int longest = 0;
-    for (const std::string& length : options.lengths) longest = std::max(longest, std::atoi(length.c_str()));
-    const int max_position = kPromptTokens + longest + 64;
+    const int max_position = kPromptTokens + std::ranges::max(options.lengths) + 64;
     const std::optional<ModelConfig> config = LlamaShape(options.shape, max_position);
     if (!config) return InvalidArgument("--shape: there is no shape '" + options.shape + "'");
     ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeDevice(options.device));
-    const RandomCheckpoint checkpoint(*config, type, type);
+    const RandomCheckpoint checkpoint(*config, options.type, options.type);
     ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> target,
                      Decoder::Load(checkpoint, *config, *backend, max_position));
-    for (const std::string& layers : options.layers)
-      RETURN_IF_ERROR(PrintModule(options, *backend, checkpoint, *target, std::atoi(layers.c_str())));
+    for (const int layers : options.layers)
+      RETURN_IF_ERROR(PrintModule(options, *backend, checkpoint, *target, layers));
     return OkStatus();
   }
 
@@ -120,8 +111,7 @@ class Table {
     engine.max_num_seqs = 16;
     engine.enable_prefix_cache = false;
     ASSIGN_OR_RETURN(const std::unique_ptr<EngineCore> core, EngineCore::Create(backend, models, engine));
-    for (const std::string& length : options.lengths)
-      RETURN_IF_ERROR(PrintRow(options, *core, num_layers, std::max(4, std::atoi(length.c_str()))));
+    for (const int length : options.lengths) RETURN_IF_ERROR(PrintRow(options, *core, num_layers, length));
     return OkStatus();
   }
 
@@ -144,47 +134,31 @@ class Table {
         "{\"bench\":\"recycle\",\"backend\":\"%s\",\"shape\":\"%s\",\"type\":\"%s\",\"module_layers\":%d,"
         "\"length\":%d,\"plain_tokens_per_s\":%.1f,\"unverified_speedup\":%.3f,\"alpha\":%.2f,"
         "\"verified_speedup\":%.3f,\"v2\":%.3f,\"v4\":%.3f,\"v8\":%.3f,\"c\":%.3f,%s}\n",
-        core.info().backend.c_str(), options.shape.c_str(), options.type.c_str(), num_layers, length,
-        1.0 / plain.token_seconds, plain.token_seconds / pairs.token_seconds, options.alpha,
-        (1.0 + options.alpha) * plain.token_seconds / verified.pass_seconds, costs.step.At(2) / one,
-        costs.step.At(4) / one, costs.step.At(8) / one,
+        core.info().backend.c_str(), options.shape.c_str(), GetWeightTypeInfo(options.type).name.data(),
+        num_layers, length, 1.0 / plain.token_seconds, plain.token_seconds / pairs.token_seconds,
+        options.alpha, (1.0 + options.alpha) * plain.token_seconds / verified.pass_seconds,
+        costs.step.At(2) / one, costs.step.At(4) / one, costs.step.At(8) / one,
         costs.proposer[IndexOf(ProposerKind::kRecycle)].At(1) / one, MachineJson().c_str());
     std::fflush(stdout);
     return OkStatus();
   }
 };
 
-Status Main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   Options options;
-  if (argc % 2 == 0) return InvalidArgument(std::string(argv[argc - 1]) + " needs a value");
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i];
-    const std::string value = argv[i + 1];
-    if (flag == "--device") {
-      options.device = value;
-    } else if (flag == "--shape") {
-      options.shape = value;
-    } else if (flag == "--type") {
-      options.type = value;
-    } else if (flag == "--layers") {
-      options.layers = SplitCommas(value);
-    } else if (flag == "--lengths") {
-      options.lengths = SplitCommas(value);
-    } else if (flag == "--alpha") {
-      options.alpha = std::atof(value.c_str());
-    } else {
-      return InvalidArgument("unknown flag " + flag);
-    }
-  }
-  return Table::Print(options);
+  Flags flags("bench_recycle", "RecycleGPT's Table 3 on a Llama shape with random weights");
+  flags.Text("device", kDevices, "What computes", &options.device);
+  flags.Text("shape", "NAME", "Of the Llama family", &options.shape);
+  TypeFlag(&flags, "type", "Weight type", &options.type);
+  IntegerList(&flags, "layers", "Of the module", &options.layers, 1, 64);
+  IntegerList(&flags, "lengths", "Tokens to generate", &options.lengths, 4, 1 << 20);
+  flags.Real("alpha", "Share of the guesses that verification accepts", &options.alpha, 0, 1);
+  return RunBench(&flags, argc, argv, [&options] { return Table::Print(options); });
 }
 
 }  // namespace
 }  // namespace reprise::bench
 
 int main(int argc, char** argv) {
-  const reprise::Status status = reprise::bench::Main(argc, argv);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "bench_recycle: %s\n", status.message().c_str());
-  return 1;
+  return reprise::bench::Main(argc, argv);
 }

@@ -2,9 +2,6 @@
 // depend on their values. Steps of the dense model and of each sliced one alternate, so that all see the same
 // state of the machine; a row sets the ratio of their times beside the ratio of the bytes that they read, its
 // ceiling. Those are the weights, and the keys and values, which slicing leaves as they are.
-//
-//   bench_sliced [--device cpu|cuda:N] [--shape 13b|7b|1.3b|135m] [--type q4_0] [--sparsity 0.1,0.25,0.5]
-//                [--shortcuts q4_0] [--threads N] [--steps N] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "benches/device.h"
 #include "benches/random_checkpoint.h"
-#include "benches/random_weights.h"
 #include "models/decoder.h"
 
 namespace reprise {
@@ -31,9 +28,9 @@ constexpr int kFirstPosition = 128;
 struct Options {
   std::string device = "cpu";
   std::string shape = "1.3b";
-  std::string type = "q4_0";  // of the matrices
-  std::string sparsities = "0.1,0.25,0.5";
-  std::string shortcuts = "q4_0";
+  WeightType matrices = WeightType::kQ4_0;
+  WeightType shortcuts = WeightType::kQ4_0;
+  std::vector<double> sparsities = {0.1, 0.25, 0.5};
   int threads = 0;
   int steps = 200;
   bool json = false;
@@ -134,9 +131,10 @@ void Print(const Options& options, double sparsity, const Contender& dense, cons
         "\"sparsity\":%g,\"bytes_ratio\":%.4f,\"share_of_ceiling\":%.4f,\"weights_ratio\":%.4f,\"speedup_"
         "best\":%.4f,\"speedup_quartile\":%.4f,\"speedup_median\":%.4f,"
         "\"dense_ms\":%.3f,%s}\n",
-        std::string(dense.backend_name()).c_str(), options.shape.c_str(), options.type.c_str(),
-        options.shortcuts.c_str(), sparsity, ceiling, median / ceiling, weights, best, lower, median,
-        1e3 * dense.Quantile(0.5), bench::MachineJson().c_str());
+        std::string(dense.backend_name()).c_str(), options.shape.c_str(),
+        GetWeightTypeInfo(options.matrices).name.data(), GetWeightTypeInfo(options.shortcuts).name.data(),
+        sparsity, ceiling, median / ceiling, weights, best, lower, median, 1e3 * dense.Quantile(0.5),
+        bench::MachineJson().c_str());
     return;
   }
   std::printf(
@@ -147,29 +145,14 @@ void Print(const Options& options, double sparsity, const Contender& dense, cons
       1e3 * dense.Quantile(0.25), 1e-9 * static_cast<double>(dense.bytes_read()) / dense.Quantile(0.25));
 }
 
-WeightType TypeNamed(const std::string& flag, const std::string& name) {
-  WeightType type;
-  if (!bench::TypeByName(name, &type)) Fail(InvalidArgument(flag + ": there is no type '" + name + "'"));
-  return type;
-}
-
-void Run(const Options& options) {
-  auto backend = bench::MakeDevice(options.device, options.threads);
-  if (!backend.ok()) Fail(backend.status());
+Status Run(const Options& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend,
+                   bench::MakeDevice(options.device, options.threads));
   const std::optional<ModelConfig> shape = bench::LlamaShape(options.shape, kContext);
-  if (!shape) Fail(InvalidArgument("--shape: there is no shape '" + options.shape + "'"));
-  const ModelConfig& config = *shape;
-  const WeightType matrices = TypeNamed("--type", options.type);
-  const WeightType shortcuts = TypeNamed("--shortcuts", options.shortcuts);
-  Contender dense(config, matrices, shortcuts, **backend);
-  for (const char* next = options.sparsities.c_str(); *next != '\0';) {
-    char* end = nullptr;
-    const double sparsity = std::strtod(next, &end);
-    if (end == next || sparsity <= 0 || sparsity >= 1) {
-      Fail(InvalidArgument("--sparsity takes numbers between 0 and 1 with commas between them"));
-    }
-    next = *end == ',' ? end + 1 : end;
-    Contender sliced(Sliced(config, sparsity), matrices, shortcuts, **backend);
+  if (!shape) return InvalidArgument("--shape: there is no shape '" + options.shape + "'");
+  Contender dense(*shape, options.matrices, options.shortcuts, *backend);
+  for (const double sparsity : options.sparsities) {
+    Contender sliced(Sliced(*shape, sparsity), options.matrices, options.shortcuts, *backend);
     dense.ForgetSteps();
     for (int step = 0; step < options.steps; ++step) {
       const int position = kFirstPosition + step % (kContext - kFirstPosition);
@@ -178,40 +161,21 @@ void Run(const Options& options) {
     }
     Print(options, sparsity, dense, sliced);
   }
+  return OkStatus();
 }
 
 int Main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--json") {
-      options.json = true;
-      continue;
-    }
-    const char* value = i + 1 < argc ? argv[++i] : "";
-    if (flag == "--device") {
-      options.device = value;
-    } else if (flag == "--shape") {
-      options.shape = value;
-    } else if (flag == "--type") {
-      options.type = value;
-    } else if (flag == "--sparsity") {
-      options.sparsities = value;
-    } else if (flag == "--shortcuts") {
-      options.shortcuts = value;
-    } else if (flag == "--threads" && std::atoi(value) > 0) {
-      options.threads = std::atoi(value);
-    } else if (flag == "--steps" && std::atoi(value) > 0) {
-      options.steps = std::atoi(value);
-    } else {
-      std::fprintf(stderr,
-                   "usage: bench_sliced [--device D] [--shape 13b|7b|1.3b|135m] [--type T] [--sparsity LIST] "
-                   "[--shortcuts T] [--threads N] [--steps N] [--json]\n");
-      return 2;
-    }
-  }
-  Run(options);
-  return 0;
+  Flags flags("bench_sliced", "Time steps of a dense Llama shape and of sliced ones in turns");
+  flags.Text("device", bench::kDevices, "What computes", &options.device);
+  flags.Text("shape", "135m|1.3b|7b|13b", "Of the Llama family", &options.shape);
+  bench::TypeFlag(&flags, "type", "Of the weight matrices", &options.matrices);
+  bench::TypeFlag(&flags, "shortcuts", "Of the matrices between two widths", &options.shortcuts);
+  bench::RealList(&flags, "sparsity", "Shares of the width to delete", &options.sparsities, 0.01, 0.9);
+  flags.Integer("threads", "Compute threads; 0 takes one per core", &options.threads, 0, 1024);
+  flags.Integer("steps", "Of each model", &options.steps, 1, 1 << 20);
+  flags.Switch("json", "Print JSON rows", &options.json);
+  return bench::RunBench(&flags, argc, argv, [&options] { return Run(options); });
 }
 
 }  // namespace

@@ -1,8 +1,5 @@
 // Whole decoding steps on random weights, without an engine: batches of decodes, and one prefill.
 //
-//   bench_steps --device cuda:0 [--shapes 1.3b,8b] [--types bf16,q4_0] [--batches 1,8,64] [--context 512]
-//               [--prefill 2048] [--seconds S]
-//
 // Prints one JSON object a row. On a GPU a row tells the share of the bandwidth that copies reached just
 // before.
 #include <algorithm>
@@ -13,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "benches/device.h"
-#include "benches/random_weights.h"
 #include "benches/step_model.h"
 #include "kernels/backend.h"
 
@@ -25,8 +22,8 @@ namespace {
 struct Options {
   std::string device = "cuda:0";
   std::vector<std::string> shapes = {"1.3b", "8b"};
-  std::vector<std::string> types = {"bf16", "q4_0"};
-  std::vector<std::string> batches = {"1", "2", "4", "8", "16", "32", "64", "128", "256"};
+  std::vector<WeightType> types = {WeightType::kBF16, WeightType::kQ4_0};
+  std::vector<int> batches = {1, 2, 4, 8, 16, 32, 64, 128, 256};
   int context = 512;
   int prefill = 2048;
   double seconds = 1.0;  // of each row
@@ -60,7 +57,7 @@ struct StepSize {
 };
 
 Status PrintRow(const Options& options, Backend& backend, StepModel& model, const std::string& shape,
-                const std::string& type, const StepSize& size) {
+                WeightType type, const StepSize& size) {
   ASSIGN_OR_RETURN(const double bandwidth, CopyBandwidth(backend));
   ASSIGN_OR_RETURN(const double seconds, TimeStep(options, model, size.sequences, size.tokens, size.context));
   const auto bytes =
@@ -69,71 +66,55 @@ Status PrintRow(const Options& options, Backend& backend, StepModel& model, cons
       "{\"kind\":\"%s\",\"backend\":\"%s\",\"shape\":\"%s\",\"type\":\"%s\",\"sequences\":%d,\"tokens\":%d,"
       "\"context\":%d,\"ms\":%.4f,\"tokens_per_s\":%.1f,\"weight_bytes\":%zu,\"gb_per_s\":%.1f,"
       "\"copy_gb_per_s\":%.1f,\"share\":%.3f,\"tflop_per_s\":%.2f,%s}\n",
-      size.kind, std::string(backend.name()).c_str(), shape.c_str(), type.c_str(), size.sequences,
-      size.tokens, size.context, 1e3 * seconds, size.sequences * size.tokens / seconds, model.weight_bytes(),
-      bytes / seconds / 1e9, bandwidth / 1e9, bandwidth > 0 ? bytes / seconds / bandwidth : 0.0,
+      size.kind, std::string(backend.name()).c_str(), shape.c_str(), GetWeightTypeInfo(type).name.data(),
+      size.sequences, size.tokens, size.context, 1e3 * seconds, size.sequences * size.tokens / seconds,
+      model.weight_bytes(), bytes / seconds / 1e9, bandwidth / 1e9,
+      bandwidth > 0 ? bytes / seconds / bandwidth : 0.0,
       model.Operations(size.sequences, size.tokens) / seconds / 1e12, MachineJson().c_str());
   std::fflush(stdout);
   return OkStatus();
 }
 
-Status RunModel(const Options& options, Backend& backend, const std::string& shape_name,
-                const std::string& type_name) {
+Status RunModel(const Options& options, Backend& backend, const std::string& shape_name, WeightType type) {
   const StepShape* shape = FindStepShape(shape_name);
-  WeightType type;
   if (shape == nullptr) return InvalidArgument("--shapes: there is no shape '" + shape_name + "'");
-  if (!TypeByName(type_name, &type)) return InvalidArgument("--types: there is no type '" + type_name + "'");
-  int largest = 1;
-  for (const std::string& batch : options.batches) largest = std::max(largest, std::atoi(batch.c_str()));
+  const int largest = std::ranges::max(options.batches);
   const int tokens = std::max(largest, options.prefill);
   const int context = std::max(options.context + 1, options.prefill);
   ASSIGN_OR_RETURN(const std::unique_ptr<StepModel> model,
                    StepModel::Create(backend, *shape, type, largest, tokens, context));
-  for (const std::string& batch : options.batches) {
-    RETURN_IF_ERROR(PrintRow(options, backend, *model, shape_name, type_name,
-                             {"decode", std::max(1, std::atoi(batch.c_str())), 1, options.context}));
+  for (const int batch : options.batches) {
+    RETURN_IF_ERROR(
+        PrintRow(options, backend, *model, shape_name, type, {"decode", batch, 1, options.context}));
   }
   if (options.prefill <= 0) return OkStatus();
-  return PrintRow(options, backend, *model, shape_name, type_name, {"prefill", 1, options.prefill, 0});
+  return PrintRow(options, backend, *model, shape_name, type, {"prefill", 1, options.prefill, 0});
 }
 
-Status Main(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i];
-    const std::string value = argv[i + 1];
-    if (flag == "--device") {
-      options.device = value;
-    } else if (flag == "--shapes") {
-      options.shapes = SplitCommas(value);
-    } else if (flag == "--types") {
-      options.types = SplitCommas(value);
-    } else if (flag == "--batches") {
-      options.batches = SplitCommas(value);
-    } else if (flag == "--context") {
-      options.context = std::atoi(value.c_str());
-    } else if (flag == "--prefill") {
-      options.prefill = std::atoi(value.c_str());
-    } else if (flag == "--seconds") {
-      options.seconds = std::atof(value.c_str());
-    } else {
-      return InvalidArgument("unknown flag " + flag);
-    }
-  }
-  if (argc % 2 == 0) return InvalidArgument(std::string(argv[argc - 1]) + " needs a value");
+Status Run(const Options& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeDevice(options.device));
   for (const std::string& shape : options.shapes) {
-    for (const std::string& type : options.types) RETURN_IF_ERROR(RunModel(options, *backend, shape, type));
+    for (const WeightType type : options.types) RETURN_IF_ERROR(RunModel(options, *backend, shape, type));
   }
   return OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  Flags flags("bench_steps", "Time whole decoding steps and one prefill on random weights");
+  flags.Text("device", kDevices, "What computes", &options.device);
+  NameList(&flags, "shapes", "Of the Llama family: 1.3b, 7b, 8b, 13b", &options.shapes);
+  TypeList(&flags, "types", "Weight types", &options.types);
+  IntegerList(&flags, "batches", "Sequences decoded together", &options.batches, 1, 1 << 16);
+  flags.Integer("context", "Tokens before those of a step", &options.context, 0, 1 << 24);
+  flags.Integer("prefill", "Tokens of the prefill; 0: none", &options.prefill, 0, 1 << 20);
+  flags.Real("seconds", "Of each row", &options.seconds, 0, 3600);
+  return RunBench(&flags, argc, argv, [&options] { return Run(options); });
 }
 
 }  // namespace
 }  // namespace reprise::bench
 
 int main(int argc, char** argv) {
-  const reprise::Status status = reprise::bench::Main(argc, argv);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "bench_steps: %s\n", status.message().c_str());
-  return 1;
+  return reprise::bench::Main(argc, argv);
 }

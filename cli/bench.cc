@@ -294,7 +294,7 @@ Status Bench(const BenchFlags& flags) {
 
 int RunBench(const std::vector<std::string>& arguments) {
   BenchFlags values;
-  Flags flags("bench",
+  Flags flags("reprise bench",
               "Measure the engine without the network: prefill, and decoding of random or of real prompts");
   values.Declare(&flags);
   int exit_code = kExitOk;

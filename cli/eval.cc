@@ -29,7 +29,7 @@ Result<TextWindows> ReadWindows(const EvalFlags& flags, const Model& model) {
 
 int RunEval(const std::vector<std::string>& arguments) {
   EvalFlags values;
-  Flags flags("eval", "Measure a model, or its drafts, on a text");
+  Flags flags("reprise eval", "Measure a model, or its drafts, on a text");
   flags.Positional(
       "MEASURE",
       "perplexity: how well the model predicts the text; agreement: how often what each proposer "

@@ -192,7 +192,7 @@ Status Extract(const ExtractFlags& flags) {
 
 int RunExtract(const std::vector<std::string>& arguments) {
   ExtractFlags values;
-  Flags flags("extract", "Write a model's final hidden states, to train recycle modules on");
+  Flags flags("reprise extract", "Write a model's final hidden states, to train recycle modules on");
   values.model.Declare(&flags);
   flags.Text("text", "FILE", "UTF-8 text, cut into windows of --context tokens", &values.text);
   flags.Text("tokens", "FILE.jsonl", "Instead of text: {\"prompt\": [ids], \"answer\": [ids]} a line",

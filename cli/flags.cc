@@ -139,7 +139,7 @@ Status Flags::UnknownFlag(const std::string& argument) const {
 
 Status Flags::ParseCommandLine(const std::vector<std::string>& arguments,
                                std::map<std::string, std::string>* given, bool* help) {
-  CLI::App app(summary_, "reprise " + command_);
+  CLI::App app(summary_, command_);
   app.set_help_flag();  // ours says more
   app.allow_extras();
   bool want_help = false;
@@ -169,7 +169,7 @@ Status Flags::ParseCommandLine(const std::vector<std::string>& arguments,
     *positional_ = rest.front();
     rest.erase(rest.begin());
   } else if (positional_ != nullptr && !want_help) {
-    return InvalidArgument("'reprise " + command_ + "' needs " + positional_name_ + ": " + positional_help_);
+    return InvalidArgument("'" + command_ + "' needs " + positional_name_ + ": " + positional_help_);
   }
   if (!rest.empty()) return UnknownFlag(rest.front());
   for (const auto& [name, value] : values) {
@@ -228,7 +228,7 @@ Result<Flags::Outcome> Flags::Parse(const std::vector<std::string>& arguments) {
 }
 
 std::string Flags::Help() const {
-  std::string text = "reprise " + command_ + ": " + summary_ + "\n\nUsage: reprise " + command_ + " [flags]" +
+  std::string text = command_ + ": " + summary_ + "\n\nUsage: " + command_ + " [flags]" +
                      (positional_ != nullptr ? " " + positional_name_ : "") + "\n\n";
   if (positional_ != nullptr) text += "  " + positional_name_ + "\n        " + positional_help_ + "\n";
   if (read_config_) {

@@ -1,4 +1,4 @@
-// Flags of one subcommand: declared once as a table that yields parsing, --help, environment variables and
+// Flags of one command: declared once as a table that yields parsing, --help, environment variables and
 // config keys.
 //
 // A value comes from the command line, else from REPRISE_<NAME>, else from the config file (where the command
@@ -27,6 +27,7 @@ class Flags {
     std::function<Status(const std::string&)> set;  // INVALID_ARGUMENT says what is allowed
   };
 
+  // `command` as it is typed: "reprise serve", "bench_steps".
   Flags(std::string command, std::string summary);
 
   // The target's present value is the default. Targets outlive Parse.
@@ -45,7 +46,7 @@ class Flags {
   void EnableConfig(ConfigReader read);
 
   enum class Outcome { kRun, kHelp };
-  // Arguments after the subcommand. INVALID_ARGUMENT for whatever the user got wrong. Prints nothing.
+  // Arguments after the command. INVALID_ARGUMENT for whatever the user got wrong. Prints nothing.
   Result<Outcome> Parse(const std::vector<std::string>& arguments);
 
   std::string Help() const;

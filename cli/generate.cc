@@ -122,7 +122,7 @@ Status Generate(const GenerateFlags& flags) {
 
 int RunGenerate(const std::vector<std::string>& arguments) {
   GenerateFlags values;
-  Flags flags("generate", "Print one completion");
+  Flags flags("reprise generate", "Print one completion");
   values.Declare(&flags);
   int exit_code = kExitOk;
   if (!ParseFlags(&flags, arguments, &exit_code)) return exit_code;

@@ -125,7 +125,7 @@ Status Inspect(const std::string& path) {
 
 int RunInspect(const std::vector<std::string>& arguments) {
   std::string path;
-  Flags flags("inspect", "Describe a model, a tokenizer or a directory of weights");
+  Flags flags("reprise inspect", "Describe a model, a tokenizer or a directory of weights");
   flags.Positional("PATH", "a GGUF or safetensors file, or a Hugging Face directory", &path);
   int exit_code = kExitOk;
   if (!ParseFlags(&flags, arguments, &exit_code)) return exit_code;

@@ -38,7 +38,7 @@ int RunQuantize(const std::vector<std::string>& arguments) {
   QuantizeOptions options;
   std::string type = "q8_0";
   std::string shortcuts = "q8_0";
-  Flags flags("quantize", "Write a model, a recycle module or a draft in a block-quantised form");
+  Flags flags("reprise quantize", "Write a model, a recycle module or a draft in a block-quantised form");
   flags.Text("model", "PATH",
              "Hugging Face directory, GGUF file, or the directory of a recycle module or of a draft made for "
              "one target; without it, the embedded model",

@@ -66,7 +66,7 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
 
 int RunServe(const std::vector<std::string>& arguments) {
   ServeFlags values;
-  Flags flags("serve", "Serve a model over HTTP (OpenAI's API) and gRPC");
+  Flags flags("reprise serve", "Serve a model over HTTP (OpenAI's API) and gRPC");
   values.Declare(&flags);
   flags.EnableConfig(ReadYamlConfig);
   int exit_code = kExitOk;

@@ -80,7 +80,7 @@ int RunSlice(const std::vector<std::string>& arguments) {
   SliceOptions options;
   std::string orientation = "random";
   int seed = static_cast<int>(options.calibration.seed);
-  Flags flags("slice", "Delete residual dimensions of a model (SliceGPT)");
+  Flags flags("reprise slice", "Delete residual dimensions of a model (SliceGPT)");
   flags.Text("model", "PATH", "Hugging Face directory or GGUF file; without it, the embedded model",
              &model.model);
   flags.Integer("threads", "Compute threads; 0 takes one per core", &model.threads, 0, 1024);

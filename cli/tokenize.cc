@@ -71,7 +71,7 @@ Status Tokenize(const TokenizeFlags& flags) {
 
 int RunTokenize(const std::vector<std::string>& arguments) {
   TokenizeFlags values;
-  Flags flags("tokenize", "Turn text on standard input into token ids on standard output, or back");
+  Flags flags("reprise tokenize", "Turn text on standard input into token ids on standard output, or back");
   flags.Text("model", "PATH",
              "A model, a vocabulary-only GGUF file, or a directory with just tokenizer files", &values.model);
   flags.Switch("add-special", "Add what the model puts around a text, such as BOS", &values.add_special);

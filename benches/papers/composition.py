@@ -15,7 +15,7 @@ import pathlib
 import statistics
 import subprocess
 
-from workshop import EMBEDDED, ROOT, Workshop, run
+from workshop import EMBEDDED, ROOT, Workshop, publish, run
 
 import machine
 from daemon import Daemon
@@ -145,10 +145,7 @@ def main():
         train(options, shop)
     if options.train_only:
         return
-    text = json.dumps(measure(options, shop), indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    publish(measure(options, shop), options.out)
 
 
 if __name__ == "__main__":

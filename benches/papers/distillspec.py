@@ -16,7 +16,7 @@ import json
 import pathlib
 import random
 
-from workshop import EMBEDDED, ROOT, Workshop, train_command
+from workshop import EMBEDDED, ROOT, Workshop, publish, train_command
 
 import machine
 from reprise_train import data, prompts
@@ -162,10 +162,7 @@ def main():
         result["temperatures"][str(temperature)] = {
             "trials": tau, "distilled": settings[distilled], "cross_entropy": settings[baseline],
             "categories": compare(measured, *drafts, categories)}
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

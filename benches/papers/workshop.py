@@ -3,6 +3,7 @@
 A step whose output is there is skipped, so a run that was stopped goes on when its command is repeated.
 """
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -27,6 +28,14 @@ def tag(temperature):
 
 def train_command(name, *flags):
     run(sys.executable, "-m", f"reprise_train.{name}", *flags)
+
+
+def publish(result, out):
+    """Prints the figures as JSON, and writes them to `out` unless that is None."""
+    text = json.dumps(result, indent=1)
+    print(text)
+    if out:
+        out.write_text(text + "\n")
 
 
 class Workshop:

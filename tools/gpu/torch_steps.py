@@ -95,7 +95,7 @@ def run(name: str, mode: str, model: torch.nn.Module, batch: int, tokens: int, c
         "kind": "decode" if tokens == 1 else "prefill",
         "backend": f"torch {torch.__version__} {mode}",
         "shape": name,
-        "type": "bf16",
+        "type": "BF16",
         "sequences": batch,
         "tokens": tokens,
         "context": context,

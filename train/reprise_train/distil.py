@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from reprise_train import checkpoint
 from reprise_train.base_model import Base, load_base
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("draft").add_argument
     add("--layers", type=int, default=2, help="decoder layers")
     add("--init", choices=("target", "random"), default="target", help="start as the target's first layers")
+    add("--start", type=Path, metavar="DIR", help="a trained draft to go on from, with its draft vocabulary")
 
     add = parser.add_argument_group("objective").add_argument
     add_divergence_flags(add, "target", "draft")
@@ -112,6 +114,7 @@ class Setup:
     head: SharedHead
     train: list[HiddenSequence]
     validation: Validation
+    trained: Draft | None  # of --start
 
     @property
     def measure(self) -> str:
@@ -123,7 +126,9 @@ class Setup:
         options = self.options
         torch.manual_seed(options.seed)
         draft = Draft(self.target, options.layers)
-        if options.init == "target":
+        if self.trained is not None:
+            draft.load_state_dict(self.trained.state_dict())
+        elif options.init == "target":
             draft.start_from(self.target)
         return DistilTask(
             draft,
@@ -156,9 +161,21 @@ class Setup:
             "base": self.target.fingerprint(),
             "layers": self.options.layers,
             "draft_ids": digest(self.head.draft_ids),
-            "init": self.options.init,
+            "init": self.options.init if self.options.start is None else self.options.start.name,
             "sweep": self.options.sweep,
         }
+
+
+def first_draft(
+    options: argparse.Namespace, target: Base, train: list[HiddenSequence]
+) -> tuple[Draft | None, Tensor]:
+    """The draft of --start, and the ids that are drafted. Raises UsageError or TrainError."""
+    if options.start is None:
+        return None, draft_vocabulary(options, target, train)
+    trained, draft_ids = load_draft(options.start, target)
+    if len(trained.layers) != options.layers:
+        raise UsageError(f"--layers {options.layers}, but {options.start} has {len(trained.layers)}")
+    return trained, draft_ids
 
 
 def read_setup(options: argparse.Namespace) -> Setup:
@@ -166,8 +183,9 @@ def read_setup(options: argparse.Namespace) -> Setup:
     objective, device = objective_from(options), pick_device(options)
     target = load_base(options.target)
     train, held_out = read_sequences(options, target)
-    head = SharedHead(target, draft_vocabulary(options, target, train), device, bf16=not options.fp32)
-    return Setup(options, objective, target, head, train, Validation(held_out, head, device))
+    trained, draft_ids = first_draft(options, target, train)
+    head = SharedHead(target, draft_ids, device, bf16=not options.fp32)
+    return Setup(options, objective, target, head, train, Validation(held_out, head, device), trained)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -247,3 +247,19 @@ def test_impossible_flags(data: list[str], tmp_path: Path, flags: str, message: 
 
 def test_the_base_names_its_stop_id(data: list[str], tmp_path: Path) -> None:
     assert load_base(tmp_path / "base").stop_ids == (END,)
+
+
+def test_a_draft_goes_on_where_another_run_ended(data: list[str], tmp_path: Path) -> None:
+    run = [*data, "--on-policy", "0"]
+    distil.main([*run, "--out", str(tmp_path / "one"), "--steps", "60"])
+    first = Log(tmp_path / "one").read()[-1]
+    start = ["--start", str(tmp_path / "one" / "draft"), "--draft-vocab", "20"]
+    distil.main(
+        [*run, *start, "--out", str(tmp_path / "two"), "--steps", "1", "--lr", "1e-9", "--min-lr", "0"]
+    )
+    second = Log(tmp_path / "two").read()[-1]
+    assert second["agreement_1"] == pytest.approx(first["agreement_1"], abs=0.02)
+    _, ids = load_draft(tmp_path / "two" / "draft", load_base(tmp_path / "base"))
+    assert len(ids) == 40
+    with pytest.raises(UsageError, match="--layers 2"):
+        distil.main([*run, *start, "--layers", "2", "--out", str(tmp_path / "three"), "--steps", "1"])

@@ -104,7 +104,7 @@ TEST_CASE("Help lists every flag with its default", "[cli]") {
 TEST_CASE("A positional argument is required and may stand anywhere", "[cli]") {
   std::string path;
   int number = 1;
-  Flags flags("inspect", "Describe");
+  Flags flags("reprise inspect", "Describe");
   flags.Positional("PATH", "a model", &path);
   flags.Integer("n", "N", &number, 0, 9);
   CHECK_FALSE(flags.Parse({}).ok());

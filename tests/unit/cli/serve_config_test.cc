@@ -12,7 +12,7 @@ namespace {
 
 TEST_CASE("configs/serve.yaml equals the flags", "[cli]") {
   ServeFlags values;
-  Flags flags("serve", "Serve");
+  Flags flags("reprise serve", "Serve");
   values.Declare(&flags);
   const auto config = ReadYamlConfig("configs/serve.yaml");
   INFO(config.status().ToString());

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""DistillSpec against cross-entropy for a draft of a given model, SmolLM2-135M-Instruct say.
+
+    python benches/papers/distillspec_draft.py --model SmolLM2.gguf --train-prompts prompts.jsonl --prompts dev.jsonl
+        --work DIR [--out docs/results/distillspec-smollm2.json]
+
+Needs the packages of train/. All drafts start as the target's first layer and learn from the same answers, which the
+target samples at temperature 1. Cross-entropy sees `--tokens` of them; distillation as many, three quarters by forward
+KL, and the rest by what the temperature asks for: forward KL of sharpened distributions for greedy decoding, the total
+variation distance, which is the rate of rejection itself, for sampling. Figures are of the target's answers to
+`--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on when the command is
+repeated.
+"""
+
+import argparse
+import json
+import pathlib
+
+from distillspec import CROSS_ENTROPY, gain, pooled
+from workshop import ROOT, Workshop, publish, train_command
+
+import machine
+
+DRAFT_TOKENS = 4
+ANSWER_TOKENS = 256
+TRAIN_TOKENS = 1_000_000  # of all answers to the training prompts
+VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
+COMMON = ("--layers 1 --draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
+          "--checkpoint-minutes 5").split()
+FIRST_STAGE = "--divergence fkl --lr 8e-3"
+LAST_STAGE = {0: "--divergence fkl --temperature 0.5 --lr 4e-3", 1: "--divergence tvd --lr 4e-3"}
+BASELINE = f"{CROSS_ENTROPY} --lr 4e-3"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", required=True, type=pathlib.Path, help="the target")
+    add("--train-prompts", required=True, type=pathlib.Path, help="made by reprise_train.prompts")
+    add("--prompts", required=True, type=pathlib.Path, help="of the figures, JSON lines with a 'prompt'")
+    add("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
+    add("--build", default=ROOT / "build/release", type=pathlib.Path)
+    add("--tokens", default=4_000_000, type=int, help="that each draft sees")
+    add("--seed", default=1, type=int)
+    add("--out", type=pathlib.Path, help="write the figures to this JSON file")
+    return parser.parse_args()
+
+
+def write_prompts(options, shop):
+    """Files of the prompts to train on, to validate with, and to measure with."""
+    held_out = options.prompts.read_text(encoding="utf-8").splitlines(keepends=True)
+    shop.prompts("train").write_text(options.train_prompts.read_text(encoding="utf-8"), encoding="utf-8")
+    shop.prompts("validation").write_text("".join(held_out[:VALIDATION_PROMPTS]), encoding="utf-8")
+    shop.prompts("held-out").write_text("".join(held_out), encoding="utf-8")
+
+
+def distil(options, shop, name, flags, tokens):
+    """The draft's directory, trained unless it is there."""
+    return shop.trained("distil", name, "draft", "--target", options.model, "--hidden", shop.states("train", 1),
+                        "--validation", shop.states("validation", 0), *COMMON, *flags.split(), "--tokens", tokens,
+                        "--seed", options.seed)
+
+
+def efficiencies(options, shop, drafts, temperature):
+    """{draft: [[tokens, passes] of each answer]}."""
+    out = shop.folder / f"efficiency-{temperature}.json"
+    train_command("block_efficiency", "--target", options.model, "--drafts", *drafts, "--held-out",
+                  f"held-out={shop.states('held-out', temperature)}", "--temperature", temperature,
+                  "--draft-tokens", DRAFT_TOKENS, "--threads", 1, "--out", out)
+    return {draft: rows["held-out"] for draft, rows in json.loads(out.read_text())["drafts"].items()}
+
+
+def main():
+    options = parse_arguments()
+    shop = Workshop(options.work, options.build, options.model)
+    write_prompts(options, shop)
+    shop.write_states([("train", 1), ("validation", 0), ("held-out", 0), ("held-out", 1)], ANSWER_TOKENS,
+                      {"train": TRAIN_TOKENS})
+    baseline = distil(options, shop, "cross-entropy", BASELINE, options.tokens)
+    first = distil(options, shop, "forward-kl", FIRST_STAGE, options.tokens * 3 // 4)
+    result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
+              "train_tokens": TRAIN_TOKENS, "seed": options.seed, "temperatures": {}}
+    for temperature, flags in LAST_STAGE.items():
+        distilled = distil(options, shop, f"temperature-{temperature}", f"--start {first} {flags}",
+                           options.tokens - options.tokens * 3 // 4)
+        measured = efficiencies(options, shop, [distilled, baseline], temperature)
+        rows, against = measured[str(distilled)], measured[str(baseline)]
+        result["temperatures"][str(temperature)] = {
+            "answers": len(rows), "distilled": pooled(rows), "cross_entropy": pooled(against),
+            "last_stage": flags, **gain([rows], [against])}
+    publish(result, options.out)
+
+
+if __name__ == "__main__":
+    main()
