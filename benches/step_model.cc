@@ -97,6 +97,9 @@ Status StepModel::Reserve(int max_sequences, int max_tokens, int max_context) {
     kv_.push_back(kv);
   }
   plan_ = backend_.NewAttentionPlan({shape_.num_heads, shape_.num_kv_heads, shape_.head_dim});
+  RETURN_IF_ERROR(
+      backend_.Reserve({max_tokens, max_sequences, max_sequences, shape_.vocabulary, max_context, kBlockSize})
+          .status());
   return backend_.Synchronize();
 }
 

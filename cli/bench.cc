@@ -224,9 +224,8 @@ void PrintHeader(const BenchFlags& flags, const EngineInfo& info, const LoadedMo
       "share\n");
 }
 
-Result<EngineOptions> BenchEngineOptions(const BenchFlags& flags, Backend& backend, int most_streams) {
+Result<EngineOptions> BenchEngineOptions(const BenchFlags& flags, int most_streams) {
   ASSIGN_OR_RETURN(EngineOptions options, flags.engine.Options());
-  RETURN_IF_ERROR(SizeKvCache(backend, flags.engine, &options));
   options.enable_prefix_cache = false;
   options.max_num_seqs = std::max(options.max_num_seqs, most_streams);
   options.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
@@ -255,7 +254,7 @@ Status Bench(const BenchFlags& flags) {
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadForBench(flags, &profiler));
   const Model& model = loaded.model();
   const int most_streams = *std::max_element(levels.begin(), levels.end());
-  ASSIGN_OR_RETURN(const EngineOptions options, BenchEngineOptions(flags, *loaded.backend, most_streams));
+  ASSIGN_OR_RETURN(const EngineOptions options, BenchEngineOptions(flags, most_streams));
   Roofline roofline;
   WeightReader reader(*loaded.backend, model.decoder().step_weights());
   if (flags.profile) roofline = Roofline::Measure(*loaded.backend, reader);

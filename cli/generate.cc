@@ -95,7 +95,6 @@ void PrintFigures(const RequestStats& stats, FinishReason reason) {
 Status Generate(const GenerateFlags& flags) {
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
   ASSIGN_OR_RETURN(EngineOptions options, flags.engine.Options());
-  RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &options));
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), options, nullptr));
   RETURN_IF_ERROR(flags.decoding.Check(engine->info()));

@@ -34,7 +34,6 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
   ASSIGN_OR_RETURN(EngineOptions engine_options, flags.EngineSettings());
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(flags.ServerSettings()));
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel(flags.model, flags.engine.max_model_len));
-  RETURN_IF_ERROR(SizeKvCache(*loaded.backend, flags.engine, &engine_options));
   if (flags.exit_on_engine_failure) engine_options.on_failure = [&signals] { signals.EndServing(); };
   ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                    Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));

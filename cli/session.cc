@@ -49,6 +49,9 @@ void ModelFlags::Declare(Flags* flags) {
               &draft);
   flags->Text("device", "cpu|cuda:N|reference",
               "What computes: cpu, a GPU by its number, or the slow scalar reference", &device);
+  flags->Bytes("gpu-graph-memory",
+               "On a GPU: memory kept for CUDA graphs of steps that repeat, of its share; 0: no graphs",
+               &gpu_graph_memory);
   flags->Integer("threads", "Compute threads; 0 takes one per core", &threads, 0, 1024);
 }
 
@@ -62,8 +65,11 @@ void EngineFlags::Declare(Flags* flags) {
                  "Tokens computed in one step; long prompts are cut into such chunks",
                  &max_num_batched_tokens, 1, 1 << 20);
   flags->Bytes("kv-cache-memory", "Memory for keys and values, on the CPU", &kv_cache_memory);
-  flags->Real("gpu-memory-utilization", "On a GPU: the share of its memory for weights, keys and values",
-              &gpu_memory_utilization, 0.05, 1.0);
+  flags->Real(
+      "gpu-memory-utilization",
+      "On a GPU: the share of its memory that may be in use; keys and values take what weights, steps "
+      "and graphs leave",
+      &gpu_memory_utilization, 0.05, 1.0);
   DeclareKvType(flags, &kv_cache_dtype);
 }
 
@@ -74,6 +80,7 @@ Result<EngineOptions> EngineFlags::Options() const {
   }
   EngineOptions options;
   options.kv_cache_bytes = kv_cache_memory;
+  options.gpu_memory_utilization = gpu_memory_utilization;
   options.kv_type = KvTypeNamed(kv_cache_dtype);
   options.max_model_len = max_model_len;
   options.max_num_seqs = max_num_seqs;
@@ -137,6 +144,7 @@ Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
   if (flags.device == "cpu") return MakeCpuBackend({flags.threads, ""});
   CudaBackendOptions cuda;
   cuda.num_threads = flags.threads;
+  cuda.graph_bytes = flags.gpu_graph_memory;
   constexpr std::string_view kCuda = "cuda";
   std::string_view number(flags.device);
   if (number.starts_with(kCuda)) {
@@ -148,23 +156,6 @@ Result<std::unique_ptr<Backend>> MakeBackend(const ModelFlags& flags) {
       return MakeCudaBackend(cuda);
   }
   return InvalidArgument("--device: '" + flags.device + "' is none of cpu, cuda:N and reference");
-}
-
-Status SizeKvCache(const Backend& backend, const EngineFlags& flags, EngineOptions* options) {
-  const MemoryUse memory = backend.memory();
-  if (memory.total == 0) return OkStatus();
-  const auto budget =
-      static_cast<std::uint64_t>(flags.gpu_memory_utilization * static_cast<double>(memory.total));
-  const std::uint64_t used = memory.total - memory.free;
-  if (budget <= used) {
-    char share[16];
-    std::snprintf(share, sizeof(share), "%.2f", flags.gpu_memory_utilization);
-    return ResourceExhausted("no memory is left for the KV cache: " + FormatBytes(used) + " of the GPU's " +
-                             FormatBytes(memory.total) + " are in use, and --gpu-memory-utilization " +
-                             share + " allows " + FormatBytes(budget));
-  }
-  options->kv_cache_bytes = budget - used;
-  return OkStatus();
 }
 
 EngineModels LoadedModel::models() const {

@@ -18,6 +18,7 @@ struct ModelFlags {
   std::string recycle;
   std::string draft;
   std::string device = "cpu";
+  std::uint64_t gpu_graph_memory = CudaBackendOptions().graph_bytes;
   int threads = 0;
 
   void Declare(Flags* flags);
@@ -75,10 +76,6 @@ Result<LoadedModel> LoadModel(const ModelFlags& flags, int max_positions = 0);
 // The same on a backend that is there.
 Result<LoadedModel> LoadModelOn(std::unique_ptr<Backend> backend, const ModelFlags& flags,
                                 int max_positions = 0);
-
-// On a GPU, the cache takes what weights and others have left of --gpu-memory-utilization; elsewhere nothing
-// changes. Called when the models are loaded. RESOURCE_EXHAUSTED with the sum.
-Status SizeKvCache(const Backend& backend, const EngineFlags& flags, EngineOptions* options);
 
 // Parses; prints help or the problem. False when the command is over, with *exit_code set.
 bool ParseFlags(Flags* flags, const std::vector<std::string>& arguments, int* exit_code);

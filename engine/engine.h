@@ -33,6 +33,9 @@ struct EngineModels {
 
 struct EngineOptions {
   std::uint64_t kv_cache_bytes = std::uint64_t{1} << 30;  // keys and values of all layers
+  // On a device with memory of its own: the share of it that may be in use, by the models, the engine, and
+  // others. The KV cache then takes, in the place of kv_cache_bytes, what all else leaves of it.
+  std::optional<double> gpu_memory_utilization;
   KvType kv_type = KvType::kBF16;
   int block_size = 16;
   int max_model_len = 0;  // 0: the model's own context, or what the cache can hold

@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "base/log.h"
-#include "base/text.h"
 #include "models/recycle_module.h"
 
 namespace reprise {
@@ -28,59 +26,9 @@ Status CheckOptions(const EngineOptions& options) {
   return require(options.max_queued_requests > 0, "max_queued_requests must be at least 1");
 }
 
-// Of target, recycle module and draft, in that order.
-std::vector<KvGeometry> LayerGeometries(const EngineModels& models) {
-  std::vector<KvGeometry> layers(static_cast<std::size_t>(models.target->num_layers()),
-                                 models.target->kv_geometry());
-  const auto add = [&](const auto* model) {
-    if (model != nullptr) {
-      layers.insert(layers.end(), static_cast<std::size_t>(model->num_layers()), model->kv_geometry());
-    }
-  };
-  add(models.recycle);
-  add(models.draft);
-  return layers;
-}
-
-}  // namespace
-
-Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const EngineModels& models,
-                                                       const EngineOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(options));
-  RETURN_IF_ERROR(backend.CheckKvType(options.kv_type));
-  const ModelConfig& model = models.target->config();
-  std::vector<KvGeometry> layers = LayerGeometries(models);
-  for (KvGeometry& geometry : layers) {
-    geometry.block_size = options.block_size;
-    geometry.type = options.kv_type;
-  }
-  const int hidden_size = models.recycle != nullptr ? models.recycle->hidden_size() : 0;
-  const std::size_t block_bytes = KvCache::BlockBytes(layers, hidden_size);
-  const std::uint64_t wanted_len = options.max_model_len > 0 ? options.max_model_len : model.max_position;
-  if (wanted_len > static_cast<std::uint64_t>(model.max_position)) {
-    return InvalidArgument("max_model_len " + std::to_string(wanted_len) +
-                           " exceeds the model's context of " + std::to_string(model.max_position));
-  }
-  // A pool larger than every sequence at full length would never be used.
-  const std::uint64_t useful_blocks =
-      (wanted_len / options.block_size + 1) * static_cast<std::uint64_t>(options.max_num_seqs);
-  const std::uint64_t num_blocks =
-      std::min<std::uint64_t>(options.kv_cache_bytes / block_bytes, useful_blocks);
-  if (num_blocks == 0) {
-    return ResourceExhausted("a KV cache of " + FormatBytes(options.kv_cache_bytes) +
-                             " is less than one block (" + FormatBytes(block_bytes) + " for " +
-                             std::to_string(options.block_size) + " tokens)");
-  }
-  for (KvGeometry& geometry : layers) geometry.num_blocks = static_cast<int>(num_blocks);
-  const std::uint64_t pool_tokens = num_blocks * options.block_size;
-  if (options.max_model_len > 0 && pool_tokens < wanted_len) {
-    return ResourceExhausted("a KV cache of " + FormatBytes(options.kv_cache_bytes) + " holds " +
-                             std::to_string(pool_tokens) + " tokens, less than max_model_len " +
-                             std::to_string(wanted_len) + "; it takes " +
-                             FormatBytes((wanted_len / options.block_size + 1) * block_bytes));
-  }
+// All but the number of blocks; max_model_len is what is wanted.
+SchedulerConfig ConfigOf(const EngineOptions& options, const ModelConfig& model) {
   SchedulerConfig config;
-  config.num_blocks = static_cast<int>(num_blocks);
   config.block_size = options.block_size;
   config.max_num_seqs = options.max_num_seqs;
   config.max_num_batched_tokens = options.max_num_batched_tokens;
@@ -88,20 +36,13 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
   config.max_num_logit_rows = options.max_num_logit_rows > 0
                                   ? std::max(options.max_num_seqs, options.max_num_logit_rows)
                                   : std::max(64, 2 * options.max_num_seqs);
-  config.max_model_len = static_cast<int>(std::min(wanted_len, pool_tokens));
+  config.max_model_len = options.max_model_len > 0 ? options.max_model_len : model.max_position;
   config.enable_prefix_cache = options.enable_prefix_cache;
-  if (pool_tokens < wanted_len) {
-    LogWarning("the KV cache is smaller than one full context: max_model_len reduced",
-               {{"max_model_len", config.max_model_len}, {"model_context", model.max_position}});
-  }
-  ASSIGN_OR_RETURN(KvCache kv, KvCache::Allocate(backend, layers, options.poison_kv, hidden_size));
-  RETURN_IF_ERROR(models.target->Reserve(config.max_num_batched_tokens, config.max_num_logit_rows));
-  if (models.recycle != nullptr) {
-    RETURN_IF_ERROR(models.recycle->Reserve(config.max_num_batched_tokens, config.max_num_seqs));
-  }
-  if (models.draft != nullptr) {
-    RETURN_IF_ERROR(models.draft->Reserve(config.max_num_batched_tokens, config.max_num_seqs));
-  }
+  return config;
+}
+
+EngineInfo InfoOf(const Backend& backend, const EngineModels& models, const SchedulerConfig& config,
+                  const KvCache& kv) {
   EngineInfo info;
   info.max_model_len = config.max_model_len;
   info.block_size = config.block_size;
@@ -112,18 +53,35 @@ Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const E
   if (models.recycle != nullptr) info.proposers.push_back(ProposerKind::kRecycle);
   if (models.draft != nullptr) info.proposers.push_back(ProposerKind::kDraftModel);
   info.proposers.push_back(ProposerKind::kPromptLookup);
-  std::unique_ptr<EngineCore> core(new EngineCore(backend, models, config, std::move(kv), info));
+  return info;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EngineCore>> EngineCore::Create(Backend& backend, const EngineModels& models,
+                                                       const EngineOptions& options) {
+  RETURN_IF_ERROR(CheckOptions(options));
+  RETURN_IF_ERROR(backend.CheckKvType(options.kv_type));
+  const ModelConfig& model = models.target->config();
+  if (options.max_model_len > model.max_position) {
+    return InvalidArgument("max_model_len " + std::to_string(options.max_model_len) +
+                           " exceeds the model's context of " + std::to_string(model.max_position));
+  }
+  SchedulerConfig config = ConfigOf(options, model);
+  ASSIGN_OR_RETURN(EngineMemory memory, EngineMemory::Take(backend, models, options, &config));
+  const EngineInfo info = InfoOf(backend, models, config, memory.kv);
+  std::unique_ptr<EngineCore> core(new EngineCore(backend, models, config, std::move(memory), info));
   RETURN_IF_ERROR(core->Prepare(models, options));
   return core;
 }
 
 EngineCore::EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config,
-                       KvCache kv, const EngineInfo& info)
+                       EngineMemory memory, const EngineInfo& info)
     : backend_(backend),
       decoder_(*models.target),
       scheduler_(config),
-      kv_(std::move(kv)),
-      target_kv_(kv_.layers().first(static_cast<std::size_t>(decoder_.num_layers()))),
+      memory_(std::move(memory)),
+      target_kv_(memory_.kv.layers().first(static_cast<std::size_t>(decoder_.num_layers()))),
       info_(info),
       verifiers_(static_cast<std::size_t>(backend.num_threads())) {}
 
@@ -131,11 +89,9 @@ Status EngineCore::Prepare(const EngineModels& models, const EngineOptions& opti
   const SchedulerConfig& config = scheduler_.config();
   const int max_rows = config.max_num_logit_rows;
   const bool device_draws = backend_.draws_tokens();
-  if (device_draws) {
-    ASSIGN_OR_RETURN(drawn_memory_, backend_.Allocate(DrawnMemory::Bytes(max_rows)));
-  }
   const DrawnMemory drawn = drawn_memory();
-  ASSIGN_OR_RETURN(drafting_, Drafting::Create(backend_, models, kv_, drawn, scheduler_, options.profile));
+  drafting_ = Drafting::Create(backend_, models, memory_.kv, drawn, std::move(memory_.drafts), scheduler_,
+                               options.profile);
   const std::size_t num_steps = device_draws && options.plan_ahead ? 2 : 1;
   steps_.reserve(num_steps);  // their addresses stay
   while (steps_.size() < num_steps) {
@@ -146,7 +102,7 @@ Status EngineCore::Prepare(const EngineModels& models, const EngineOptions& opti
     ASSIGN_OR_RETURN(step.draws,
                      DeviceDraws::Create(backend_, drawn, max_rows, models.target->config().vocab_size));
   }
-  return OkStatus();
+  return backend_.Synchronize();  // with what went wrong while steps were measured
 }
 
 Status EngineCore::Add(std::shared_ptr<const Request> request, std::shared_ptr<TokenStream> stream) {

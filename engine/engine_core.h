@@ -12,6 +12,7 @@
 #include "engine/decoding/drafting.h"
 #include "engine/decoding/verifier.h"
 #include "engine/engine.h"
+#include "engine/engine_memory.h"
 #include "engine/engine_step.h"
 #include "engine/kv_cache.h"
 #include "engine/token_stream.h"
@@ -45,10 +46,10 @@ class EngineCore {
 
   const Scheduler& scheduler() const { return scheduler_; }
   const EngineInfo& info() const { return info_; }
-  const KvCache& kv_cache() const { return kv_; }
+  const KvCache& kv_cache() const { return memory_.kv; }
   // Tests: what proposers of theirs draw into.
   DrawnMemory drawn_memory() const {
-    return {drawn_memory_ != nullptr ? drawn_memory_->data() : nullptr,
+    return {memory_.drawn != nullptr ? memory_.drawn->data() : nullptr,
             scheduler_.config().max_num_logit_rows};
   }
   const StepCosts& costs() const { return drafting_->costs(); }
@@ -58,7 +59,7 @@ class EngineCore {
  private:
   using LiveRequests = std::unordered_map<RequestId, LiveRequest>;
 
-  EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, KvCache kv,
+  EngineCore(Backend& backend, const EngineModels& models, const SchedulerConfig& config, EngineMemory memory,
              const EngineInfo& info);
   // Drafting, and a step for the one that runs and, where the next can be planned meanwhile, one for that.
   Status Prepare(const EngineModels& models, const EngineOptions& options);
@@ -93,10 +94,9 @@ class EngineCore {
   Backend& backend_;
   Decoder& decoder_;
   Scheduler scheduler_;
-  KvCache kv_;
-  std::span<const KvLayer> target_kv_;  // the target's layers of kv_
+  EngineMemory memory_;
+  std::span<const KvLayer> target_kv_;  // the target's layers of the cache
   EngineInfo info_;
-  std::unique_ptr<DeviceMemory> drawn_memory_;  // where the backend draws tokens
   std::unique_ptr<Drafting> drafting_;
   std::vector<Verifier> verifiers_;  // one per host thread
 

@@ -13,14 +13,18 @@ std::size_t KvCache::BlockBytes(std::span<const KvGeometry> layers, int hidden_s
   return bytes + static_cast<std::size_t>(layers.front().block_size) * hidden_size * sizeof(float);
 }
 
+std::size_t KvCache::Bytes(std::span<const KvGeometry> layers, int hidden_size) {
+  return BlockBytes(layers, hidden_size) * static_cast<std::size_t>(layers.front().num_blocks) +
+         static_cast<std::size_t>(hidden_size) * sizeof(float);
+}
+
 Result<KvCache> KvCache::Allocate(Backend& backend, std::span<const KvGeometry> layers, bool poison,
                                   int hidden_size) {
   const int num_blocks = layers.front().num_blocks;
   const int num_slots = num_blocks * layers.front().block_size;
   const std::vector<float> zeros(static_cast<std::size_t>(hidden_size), 0.0f);
   const std::size_t row_bytes = zeros.size() * sizeof(float);
-  const std::size_t total =
-      BlockBytes(layers, hidden_size) * static_cast<std::size_t>(num_blocks) + row_bytes;
+  const std::size_t total = Bytes(layers, hidden_size);
   auto memory = backend.Allocate(total);
   if (!memory.ok()) {
     return ResourceExhausted(

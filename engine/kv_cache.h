@@ -17,6 +17,9 @@ class KvCache {
   // Bytes of one block across all layers, keys and values, and of hidden states of that width.
   static std::size_t BlockBytes(std::span<const KvGeometry> layers, int hidden_size = 0);
 
+  // Bytes of the whole cache. The blocks' number is the geometries'.
+  static std::size_t Bytes(std::span<const KvGeometry> layers, int hidden_size = 0);
+
   // One geometry per layer, all with the same number of blocks and block size, set by the caller. Hidden
   // states are kept if they have a width. RESOURCE_EXHAUSTED with the size. With `poison`, filled with NaN.
   static Result<KvCache> Allocate(Backend& backend, std::span<const KvGeometry> layers, bool poison,

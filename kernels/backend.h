@@ -216,6 +216,16 @@ class AttentionPlan {
   virtual ~AttentionPlan() = default;
 };
 
+// Bounds of the steps to come, over all models that the backend computes.
+struct StepLimits {
+  int max_tokens = 0;
+  int max_sequences = 0;
+  int max_logit_rows = 0;  // that tokens are drawn from at a time
+  int max_columns = 0;     // of logits
+  int max_context = 0;     // tokens of one sequence, the step's included
+  int block_size = 16;
+};
+
 // Causal attention of every token over its sequence's cache, the tokens of this step included (they have been
 // stored).
 struct AttentionArgs {
@@ -270,6 +280,12 @@ class Backend {
   virtual MemoryUse memory() const { return {}; }
   // Takes some milliseconds.
   virtual PeakRates MeasurePeaks() { return {}; }
+  // Takes now the memory that steps within the limits will need besides what their operations are given: of
+  // the weights packed and the attention plans made so far. Without it, and beyond the limits, operations
+  // take memory when they need it, and where there is none the device is lost. Returns how much more of
+  // memory() steps may come to take if it is free, and do without if it is not. RESOURCE_EXHAUSTED with the
+  // size.
+  virtual Result<std::size_t> Reserve(const StepLimits&) { return std::size_t{0}; }
   // INVALID_ARGUMENT, naming what is allowed, for a type that this backend cannot keep keys and values in.
   virtual Status CheckKvType(KvType) const { return OkStatus(); }
 
@@ -325,6 +341,11 @@ struct CudaBackendOptions {
   int num_threads = 0;  // of the host, for packing and sampling; 0: one per core
   // false: logits come back and the host draws, to compare with.
   bool draw_tokens = true;
+  // CUDA graphs of steps that repeat take at most so much of the device's memory; 0: no graphs.
+  std::size_t graph_bytes = std::size_t{512} << 20;
+  // Parts of attention, of keys that are split over the device, take at most so much; what finds no room
+  // there is computed in one piece, to the same bits.
+  std::size_t attention_bytes = std::size_t{256} << 20;
 };
 // FAILED_PRECONDITION when this build has no CUDA (preset `cuda`) or the machine no such device.
 Result<std::unique_ptr<Backend>> MakeCudaBackend(const CudaBackendOptions& options);

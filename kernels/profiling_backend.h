@@ -46,6 +46,7 @@ class ProfilingBackend final : public Backend {
   void ParallelFor(int count, int grain, RangeFunction body) override;
   Status Synchronize() override { return inner_->Synchronize(); }
   MemoryUse memory() const override { return inner_->memory(); }
+  Result<std::size_t> Reserve(const StepLimits& limits) override { return inner_->Reserve(limits); }
   Status CheckKvType(KvType type) const override { return inner_->CheckKvType(type); }
   PeakRates MeasurePeaks() override { return inner_->MeasurePeaks(); }
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {

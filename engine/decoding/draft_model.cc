@@ -5,15 +5,10 @@
 
 namespace reprise {
 
-Result<std::unique_ptr<DraftModelProposer>> DraftModelProposer::Create(Backend& backend, Decoder& decoder,
-                                                                       std::span<const KvLayer> kv,
-                                                                       const BlockPool& pool,
-                                                                       const DraftLimits& limits) {
+Result<DraftDraws> DraftModelProposer::AllocateDraws(Backend& backend, const Decoder& decoder,
+                                                     const DraftLimits& limits) {
   const VocabularyWeights& vocabulary = decoder.vocabulary();
-  ASSIGN_OR_RETURN(DraftDraws draws,
-                   DraftDraws::Create(backend, vocabulary.head_tokens, vocabulary.head->rows(), limits));
-  return std::unique_ptr<DraftModelProposer>(
-      new DraftModelProposer(decoder, kv, pool, limits, std::move(draws)));
+  return DraftDraws::Create(backend, vocabulary.head_tokens, vocabulary.head->rows(), limits);
 }
 
 DraftModelProposer::DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,

@@ -15,11 +15,13 @@ namespace reprise {
 
 class DraftModelProposer final : public Proposer {
  public:
+  // RESOURCE_EXHAUSTED with the size.
+  static Result<DraftDraws> AllocateDraws(Backend& backend, const Decoder& decoder,
+                                          const DraftLimits& limits);
   // `decoder` has been reserved for the limits' tokens and a row for every sequence. `kv` has one entry per
-  // layer of it. All outlive the proposer. RESOURCE_EXHAUSTED when its device is out of memory.
-  static Result<std::unique_ptr<DraftModelProposer>> Create(Backend& backend, Decoder& decoder,
-                                                            std::span<const KvLayer> kv,
-                                                            const BlockPool& pool, const DraftLimits& limits);
+  // layer of it. All outlive the proposer. `draws` were allocated for the same decoder and limits.
+  DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
+                     const DraftLimits& limits, DraftDraws draws);
 
   ProposerKind kind() const override { return ProposerKind::kDraftModel; }
   std::optional<DraftOffer> Offer(const Sequence& sequence) override {
@@ -39,8 +41,6 @@ class DraftModelProposer final : public Proposer {
     int num_preemptions = 0;
   };
 
-  DraftModelProposer(Decoder& decoder, std::span<const KvLayer> kv, const BlockPool& pool,
-                     const DraftLimits& limits, DraftDraws draws);
   State& StateOf(const Sequence& sequence);
   // Brings every sequence up to its last token. Those that get there, with logits for their first draft.
   void CatchUp(std::span<const DraftRequest> requests);

@@ -27,6 +27,40 @@ bool GetsNextToken(const ScheduledSequence& item) {
   return item.reaches_end && item.num_tokens == 1 && item.num_logit_rows == 1 && request.max_tokens > 0;
 }
 
+// Each model's share of the cache, as profiles want it.
+struct ModelLayers {
+  ModelLayers(const EngineModels& models, const KvCache& kv, const SchedulerConfig& config) {
+    std::span<const KvLayer> rest = kv.layers();
+    const auto take = [&](const auto* model, int max_rows) -> ProfiledModel {
+      if (model == nullptr) return {};
+      const auto own = rest.first(static_cast<std::size_t>(model->num_layers()));
+      rest = rest.subspan(own.size());
+      return {
+          own,     config.block_size, config.num_blocks, config.max_model_len, config.max_num_batched_tokens,
+          max_rows};
+    };
+    target = take(models.target, config.max_num_logit_rows);
+    recycle = take(models.recycle, config.max_num_seqs);
+    draft = take(models.draft, config.max_num_seqs);
+  }
+
+  ProfiledModel target, recycle, draft;
+};
+
+void Measure(Backend& backend, const EngineModels& models, const ModelLayers& layers, StepCosts* costs) {
+  const ProfiledTarget target{*models.target, layers.target};
+  costs->step = ProfileDecoder(backend, *models.target, layers.target);
+  costs->context_seconds = ProfileContext(backend, *models.target, layers.target);
+  if (models.recycle != nullptr) {
+    costs->proposer[IndexOf(ProposerKind::kRecycle)] =
+        ProfileRecycleModule(backend, *models.recycle, layers.recycle, target);
+  }
+  if (models.draft != nullptr) {
+    costs->proposer[IndexOf(ProposerKind::kDraftModel)] =
+        ProfileDraftModel(backend, *models.draft, layers.draft, target);
+  }
+}
+
 }  // namespace
 
 int NumContext(const BatchPlan& plan) {
@@ -35,58 +69,26 @@ int NumContext(const BatchPlan& plan) {
   return total;
 }
 
-Result<std::unique_ptr<Drafting>> Drafting::Create(Backend& backend, const EngineModels& models,
-                                                   const KvCache& kv, const DrawnMemory& drawn,
-                                                   const Scheduler& scheduler, bool profile) {
+std::unique_ptr<Drafting> Drafting::Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                           const DrawnMemory& drawn, DraftMemory memory,
+                                           const Scheduler& scheduler, bool profile) {
   const SchedulerConfig& config = scheduler.config();
   const BlockPool& pool = scheduler.block_pool();
-  const auto limits_of = [&](ProposerKind proposer) {
-    return DraftLimits{models.target->config().vocab_size, config.block_size,
-                       config.max_num_batched_tokens,      config.max_num_seqs,
-                       config.max_num_logit_rows,          drawn.ids(),
-                       drawn.first_draft(proposer)};
-  };
+  const ModelLayers layers(models, kv, config);
   std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}};
-  std::span<const KvLayer> layers = kv.layers();
-  const auto take = [&](int n) {
-    const auto own = layers.first(static_cast<std::size_t>(n));
-    layers = layers.subspan(static_cast<std::size_t>(n));
-    return ProfiledModel{own,
-                         config.block_size,
-                         config.num_blocks,
-                         config.max_model_len,
-                         config.max_num_batched_tokens,
-                         config.max_num_logit_rows};
-  };
-  const ProfiledModel target = take(models.target->num_layers());
-  if (profile) {
-    costs.step = ProfileDecoder(backend, *models.target, target);
-    costs.context_seconds = ProfileContext(backend, *models.target, target);
-  }
   if (models.recycle != nullptr) {
-    ProfiledModel module = take(models.recycle->num_layers());
-    module.max_rows = config.max_num_seqs;
-    if (profile) {
-      costs.proposer[IndexOf(ProposerKind::kRecycle)] =
-          ProfileRecycleModule(backend, *models.recycle, module, {*models.target, target});
-    }
-    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kRecycle)],
-                     RecycleProposer::Create(backend, *models.recycle, {module.kv, kv.hidden_states(), pool},
-                                             limits_of(ProposerKind::kRecycle)));
+    proposers[IndexOf(ProposerKind::kRecycle)] = std::make_unique<RecycleProposer>(
+        backend, *models.recycle, RecycleProposer::Memory{layers.recycle.kv, kv.hidden_states(), pool},
+        DraftLimitsOf(models, config, drawn, ProposerKind::kRecycle), std::move(*memory.recycle));
   }
   if (models.draft != nullptr) {
-    ProfiledModel draft = take(models.draft->num_layers());
-    draft.max_rows = config.max_num_seqs;
-    if (profile) {
-      costs.proposer[IndexOf(ProposerKind::kDraftModel)] =
-          ProfileDraftModel(backend, *models.draft, draft, {*models.target, target});
-    }
-    ASSIGN_OR_RETURN(proposers[IndexOf(ProposerKind::kDraftModel)],
-                     DraftModelProposer::Create(backend, *models.draft, draft.kv, pool,
-                                                limits_of(ProposerKind::kDraftModel)));
+    proposers[IndexOf(ProposerKind::kDraftModel)] = std::make_unique<DraftModelProposer>(
+        *models.draft, layers.draft.kv, pool, DraftLimitsOf(models, config, drawn, ProposerKind::kDraftModel),
+        std::move(*memory.draft_model));
   }
   proposers[IndexOf(ProposerKind::kPromptLookup)] = std::make_unique<PromptLookupProposer>();
+  StepCosts costs{kUnmeasuredPass, 0, {kUnmeasuredDraft, kUnmeasuredDraft, kLookupCost}};
+  if (profile) Measure(backend, models, layers, &costs);
   const int recycle_default = models.recycle != nullptr ? models.recycle->config().max_draft_tokens : 1;
   return std::make_unique<Drafting>(std::move(proposers), std::move(costs), recycle_default);
 }

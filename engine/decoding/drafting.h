@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/decoding/draft_memory.h"
 #include "engine/decoding/proposer.h"
 #include "engine/decoding/router.h"
 #include "engine/drawn_memory.h"
@@ -20,12 +21,12 @@ int NumContext(const BatchPlan& plan);
 
 class Drafting {
  public:
-  // The models have been reserved for steps of `config`. `kv` has the layers of target, module and draft, in
-  // that order. All outlive this. With `profile`, measures what steps cost. RESOURCE_EXHAUSTED when the
-  // device is out of memory.
-  static Result<std::unique_ptr<Drafting>> Create(Backend& backend, const EngineModels& models,
-                                                  const KvCache& kv, const DrawnMemory& drawn,
-                                                  const Scheduler& scheduler, bool profile);
+  // The models have been reserved for steps of the scheduler's size, and `memory` was allocated for them.
+  // `kv` has the layers of target, module and draft, in that order. All outlive this. With `profile`,
+  // measures what steps cost; a device error is what it returns then.
+  static std::unique_ptr<Drafting> Create(Backend& backend, const EngineModels& models, const KvCache& kv,
+                                          const DrawnMemory& drawn, DraftMemory memory,
+                                          const Scheduler& scheduler, bool profile);
   // With proposers of the caller's (tests), in the order of ProposerKind.
   Drafting(std::array<std::unique_ptr<Proposer>, kNumProposers> proposers, StepCosts costs,
            int recycle_default);

@@ -97,7 +97,7 @@ CostCurve Profile(Backend& backend, const ProfiledModel& model, int tokens_per_r
       if (!backend.Synchronize().ok()) return {};
       const auto begin = std::chrono::steady_clock::now();
       forward(batch);
-      if (!backend.Synchronize().ok()) return {};  // the first real step reports it
+      if (!backend.Synchronize().ok()) return {};
       points[at].seconds = std::min(points[at].seconds, SecondsSince(begin));
       ++at;
     }
@@ -115,7 +115,7 @@ std::function<void()> PassOf(const ProfiledTarget& target) {
 double SecondsOf(Backend& backend, const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
-  if (!backend.Synchronize().ok()) return 0;  // the first real step reports it
+  if (!backend.Synchronize().ok()) return 0;
   return SecondsSince(begin);
 }
 

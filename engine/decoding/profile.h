@@ -26,7 +26,8 @@ struct ProfiledTarget {
 
 // Seconds of a pass over 1, 2, 3, ... tokens, at most 64: of the target, with a row of logits for each; of a
 // proposer, for every second one, and after a pass of the target, which leaves little of it in the
-// processor's caches. Writes to the first few blocks of the cache, which nobody uses yet.
+// processor's caches. Writes to the first few blocks of the cache, which nobody uses yet. Where the device
+// fails they are of no use, and Backend::Synchronize says why.
 CostCurve ProfileDecoder(Backend& backend, Decoder& decoder, const ProfiledModel& model);
 CostCurve ProfileDraftModel(Backend& backend, Decoder& draft, const ProfiledModel& model,
                             const ProfiledTarget& target);

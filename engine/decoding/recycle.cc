@@ -19,21 +19,18 @@ bool MayRecycle(const Request& request) {
 
 }  // namespace
 
-Result<std::unique_ptr<RecycleProposer>> RecycleProposer::Create(Backend& backend, RecycleModule& module,
-                                                                 const Memory& memory,
-                                                                 const DraftLimits& limits, int num_read) {
+Result<RecycleScratch> RecycleScratch::Allocate(Backend& backend, const RecycleModule& module,
+                                                const DraftLimits& limits) {
   ASSIGN_OR_RETURN(DraftDraws draws,
                    DraftDraws::Create(backend, module.head_tokens(), module.num_head_rows(), limits));
   const std::size_t floats =
       static_cast<std::size_t>(limits.max_sequences) * static_cast<std::size_t>(module.hidden_size());
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> hidden, backend.Allocate(floats * sizeof(float)));
-  return std::unique_ptr<RecycleProposer>(
-      new RecycleProposer(backend, module, memory, limits, num_read, std::move(draws), std::move(hidden)));
+  return RecycleScratch{std::move(draws), std::move(hidden)};
 }
 
 RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, const Memory& memory,
-                                 const DraftLimits& limits, int num_read, DraftDraws draws,
-                                 std::unique_ptr<DeviceMemory> chain_hidden)
+                                 const DraftLimits& limits, RecycleScratch own, int num_read)
     : backend_(backend),
       module_(module),
       kv_(memory.kv),
@@ -43,8 +40,8 @@ RecycleProposer::RecycleProposer(Backend& backend, RecycleModule& module, const 
       max_batch_tokens_(limits.max_batch_tokens),
       num_read_(std::max(num_read, 2 * limits.block_size)),
       ready_(memory.pool),
-      draws_(std::move(draws)),
-      chain_hidden_(std::move(chain_hidden)),
+      draws_(std::move(own.draws)),
+      chain_hidden_(std::move(own.chain_hidden)),
       batch_(limits.block_size) {
   REPRISE_CHECK(hidden_states_.columns == width_ &&
                 hidden_states_.rows == memory.pool.num_total() * block_size_ + 1);

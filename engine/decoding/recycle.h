@@ -13,6 +13,17 @@
 
 namespace reprise {
 
+// Device memory that a recycle module's proposer takes for itself.
+struct RecycleScratch {
+  DraftDraws draws;
+  // [max_sequences, D]: the module's own output that the next slot of a chain reads.
+  std::unique_ptr<DeviceMemory> chain_hidden;
+
+  // RESOURCE_EXHAUSTED with the size.
+  static Result<RecycleScratch> Allocate(Backend& backend, const RecycleModule& module,
+                                         const DraftLimits& limits);
+};
+
 // The module's slot j needs the target's hidden state at j - 1, which exists only in the step that computes
 // it. So every step leaves its states in the cache, a row a slot (KvCache::hidden_states), and they are
 // shared, freed and overwritten as keys and values are. Of a long prompt or pause, or a prefix that it never
@@ -31,10 +42,9 @@ class RecycleProposer final : public Proposer {
   // `num_read` tokens to read (which is at least two blocks' worth) it begins with the last `num_read`. The
   // default is small, since reading costs a pass over what is read and hardly improves drafts: SmolLM2's
   // module gives 1.350 tokens a pass with all of the prompt, and 1.347 with the last 16 tokens of it.
-  // RESOURCE_EXHAUSTED when the device is out of memory.
-  static Result<std::unique_ptr<RecycleProposer>> Create(Backend& backend, RecycleModule& module,
-                                                         const Memory& memory, const DraftLimits& limits,
-                                                         int num_read = 32);
+  // `own` was allocated for the same module and limits.
+  RecycleProposer(Backend& backend, RecycleModule& module, const Memory& memory, const DraftLimits& limits,
+                  RecycleScratch own, int num_read = 32);
 
   ProposerKind kind() const override { return ProposerKind::kRecycle; }
   std::optional<DraftOffer> Offer(const Sequence& sequence) override;
@@ -50,8 +60,6 @@ class RecycleProposer final : public Proposer {
     int next_slot = 0;    // slots [first_block * block_size, next_slot) are in the module's cache
   };
 
-  RecycleProposer(Backend& backend, RecycleModule& module, const Memory& memory, const DraftLimits& limits,
-                  int num_read, DraftDraws draws, std::unique_ptr<DeviceMemory> chain_hidden);
   // Up to date with the blocks that others have filled; moves the window where too much is left to read.
   State& StateOf(const Sequence& sequence);
   bool IsReady(const Sequence& sequence, int block) const;
@@ -83,8 +91,7 @@ class RecycleProposer final : public Proposer {
   BlockNotes ready_;  // blocks whose slots are in the module's cache
   std::unordered_map<RequestId, State> states_;
   DraftDraws draws_;
-  // [max_sequences, D], device: the module's own output that the next slot of a chain reads.
-  std::unique_ptr<DeviceMemory> chain_hidden_;
+  std::unique_ptr<DeviceMemory> chain_hidden_;  // as RecycleScratch's
 
   // Scratch.
   DraftBatch batch_;

@@ -208,10 +208,9 @@ void LaunchAll(Stream& stream, const AttentionParameters& p, const CudaAttention
 
 }  // namespace
 
-std::size_t PartialBytes(const CudaAttentionPlan& plan) {
-  const int padded = DimTiles(plan.shape().head_dim) * 16;
-  return static_cast<std::size_t>(plan.num_partials()) * plan.shape().num_kv_heads * PartialFloats(padded) *
-         sizeof(float);
+std::size_t PartialBytes(const AttentionShape& shape, int num_partials) {
+  const int padded = DimTiles(shape.head_dim) * 16;
+  return static_cast<std::size_t>(num_partials) * shape.num_kv_heads * PartialFloats(padded) * sizeof(float);
 }
 
 void RunAttention(Stream& stream, const AttentionArgs& args, const CudaAttentionPlan& plan, float* partials) {

@@ -19,10 +19,10 @@ namespace reprise::cuda {
 // Largest head_dim there is a kernel for.
 inline constexpr int kMaxHeadDim = 256;
 
-// Bytes of scratch memory for a step's partial results.
-std::size_t PartialBytes(const CudaAttentionPlan& plan);
+// Bytes of scratch memory for that many partial results of every kv head.
+std::size_t PartialBytes(const AttentionShape& shape, int num_partials);
 
-// The Backend's Attention. `partials`: PartialBytes(plan).
+// The Backend's Attention. `partials`: room for those of the plan.
 void RunAttention(Stream& stream, const AttentionArgs& args, const CudaAttentionPlan& plan, float* partials);
 
 }  // namespace reprise::cuda

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <span>
 
 namespace reprise::cuda {
@@ -25,25 +26,91 @@ void PadToBucket(std::vector<Item>* items) {
   items->resize(BucketSize(static_cast<int>(items->size())));
 }
 
+template <typename T>
+std::size_t RoomFor(const std::vector<T>& values) {
+  return StepStaging::RoomFor(values.size() * sizeof(T));
+}
+
+int GroupOf(const AttentionShape& shape) {
+  return shape.num_heads / shape.num_kv_heads;
+}
+
+constexpr int kPrefillRows = kPrefillWarps * kRowTile;
+
 }  // namespace
 
-void CudaAttentionPlan::AddSplit(int sequence, int rows, int keys) {
-  const int tiles = RoundUpDivide(keys, kKeyTile);
+AttentionBounds BoundAttention(const AttentionShape& shape, const StepLimits& limits, int max_partials) {
+  const int group = GroupOf(shape);
+  const int tiles = RoundUpDivide(limits.max_context, kKeyTile);
+  const int few_tokens = std::min(limits.max_tokens, kMaxSplitTokens * limits.max_sequences);
+  // A sequence's rows are `group` for each token, and so many tiles of rows at most.
+  const int row_tiles = RoundUpDivide(group, kRowTile);
+  AttentionBounds bounds;
+  if (tiles > 1)
+    bounds.num_partials =
+        static_cast<int>(std::min<std::int64_t>(max_partials, std::int64_t{few_tokens} * group * tiles));
+  const int merge_items = few_tokens * row_tiles;
+  const int split_items = merge_items + bounds.num_partials / group * row_tiles;
+  const int prefill_items =
+      RoundUpDivide(limits.max_tokens * group, kPrefillRows) + limits.max_tokens / (kMaxSplitTokens + 1);
+  const std::size_t blocks = static_cast<std::size_t>(limits.max_sequences) *
+                             static_cast<std::size_t>(RoundUpDivide(limits.max_context, limits.block_size));
+  const auto room = [](std::size_t count, std::size_t bytes) { return StepStaging::RoomFor(count * bytes); };
+  bounds.staging_room = room(BucketSize(split_items), sizeof(AttentionItem)) +
+                        room(BucketSize(prefill_items), sizeof(AttentionItem)) +
+                        room(BucketSize(merge_items), sizeof(MergeItem)) +
+                        3 * room(limits.max_sequences + 1, sizeof(int)) + room(blocks, sizeof(BlockId));
+  return bounds;
+}
+
+int CudaAttentionPlan::NumTokens(int sequence) const {
+  return query_start_[sequence + 1] - query_start_[sequence];
+}
+int CudaAttentionPlan::NumRows(int sequence) const {
+  return NumTokens(sequence) * GroupOf(shape_);
+}
+int CudaAttentionPlan::NumTiles(int sequence) const {
+  return RoundUpDivide(context_len_[sequence] + NumTokens(sequence), kKeyTile);
+}
+
+void CudaAttentionPlan::ChooseSplits() {
+  few_tokens_.clear();
+  is_split_.assign(context_len_.size(), 0);
+  for (int s = 0; s < static_cast<int>(context_len_.size()); ++s) {
+    if (NumTokens(s) <= kMaxSplitTokens) few_tokens_.push_back(s);
+  }
+  std::ranges::stable_sort(few_tokens_, std::greater(), [this](int s) { return NumTiles(s); });
+  int room = max_partials_;
+  for (const int s : few_tokens_) {
+    const int partials = NumRows(s) * NumTiles(s);
+    if (NumTiles(s) == 1 || partials > room) continue;
+    is_split_[s] = 1;
+    room -= partials;
+  }
+}
+
+void CudaAttentionPlan::AddFewTokens(int sequence) {
+  const int rows = NumRows(sequence);
+  const int tiles = NumTiles(sequence);
   for (int row = 0; row < rows; row += kRowTile) {
+    if (is_split_[sequence] == 0) {
+      split_items_.push_back({sequence, row, 0, tiles, -1});
+      continue;
+    }
     const int count = std::min(kRowTile, rows - row);
-    if (tiles > 1) merge_items_.push_back({sequence, row, count, num_partials_, tiles});
+    merge_items_.push_back({sequence, row, count, num_partials_, tiles});
     for (int tile = 0; tile < tiles; ++tile) {
-      split_items_.push_back({sequence, row, tile, 1, tiles > 1 ? num_partials_ : -1});
-      if (tiles > 1) num_partials_ += count;
+      split_items_.push_back({sequence, row, tile, 1, num_partials_});
+      num_partials_ += count;
     }
   }
 }
 
-void CudaAttentionPlan::AddPrefill(int sequence, int rows, int context) {
-  const int group = shape_.num_heads / shape_.num_kv_heads;
-  for (int row = 0; row < rows; row += kPrefillWarps * kRowTile) {
-    const int last_row = std::min(rows, row + kPrefillWarps * kRowTile) - 1;
-    const int keys = context + last_row / group + 1;  // that the last row sees
+void CudaAttentionPlan::AddPrefill(int sequence) {
+  const int rows = NumRows(sequence);
+  for (int row = 0; row < rows; row += kPrefillRows) {
+    const int last_row = std::min(rows, row + kPrefillRows) - 1;
+    const int keys = context_len_[sequence] + last_row / GroupOf(shape_) + 1;  // that the last row sees
     prefill_items_.push_back({sequence, row, 0, RoundUpDivide(keys, kKeyTile), -1});
   }
 }
@@ -57,24 +124,28 @@ void CudaAttentionPlan::Plan(const BatchView& batch) {
   context_len_.assign(batch.context_len.begin(), batch.context_len.end());
   block_start_.assign(batch.block_start.begin(), batch.block_start.end());
   block_ids_.assign(batch.block_ids.begin(), batch.block_ids.end());
-  const int group = shape_.num_heads / shape_.num_kv_heads;
+  ChooseSplits();
   for (int s = 0; s < batch.num_sequences(); ++s) {
-    const int tokens = query_start_[s + 1] - query_start_[s];
-    if (tokens <= kMaxSplitTokens) {
-      AddSplit(s, tokens * group, context_len_[s] + tokens);
+    if (NumTokens(s) <= kMaxSplitTokens) {
+      AddFewTokens(s);
     } else {
-      AddPrefill(s, tokens * group, context_len_[s]);
+      AddPrefill(s);
     }
   }
   PadToBucket(&split_items_);
   PadToBucket(&prefill_items_);
   PadToBucket(&merge_items_);
-  num_partials_ = BucketSize(num_partials_);
   is_staged_ = false;
+}
+
+std::size_t CudaAttentionPlan::StagingRoom() const {
+  return RoomFor(split_items_) + RoomFor(prefill_items_) + RoomFor(merge_items_) + RoomFor(query_start_) +
+         RoomFor(context_len_) + RoomFor(block_start_) + RoomFor(block_ids_);
 }
 
 const CudaAttentionPlan::Staged& CudaAttentionPlan::Stage(Stream& stream) const {
   if (is_staged_ && staged_generation_ == stream.generation()) return staged_;
+  stream.MakeRoom(StagingRoom());
   staged_.split_items = stream.Stage(std::span(split_items_));
   staged_.prefill_items = stream.Stage(std::span(prefill_items_));
   staged_.merge_items = stream.Stage(std::span(merge_items_));

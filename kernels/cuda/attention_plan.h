@@ -37,9 +37,19 @@ struct MergeItem {
   int num_partials = 0;
 };
 
+// What a plan within the limits needs at most.
+struct AttentionBounds {
+  int num_partials = 0;          // for each kv head
+  std::size_t staging_room = 0;  // of StepStaging
+};
+AttentionBounds BoundAttention(const AttentionShape& shape, const StepLimits& limits, int max_partials);
+
 class CudaAttentionPlan final : public AttentionPlan {
  public:
-  explicit CudaAttentionPlan(const AttentionShape& shape) : shape_(shape) {}
+  // For each kv head there is room for `max_partials` partial results. Sequences that find none are not
+  // split: the shortest ones.
+  CudaAttentionPlan(const AttentionShape& shape, int max_partials)
+      : shape_(shape), max_partials_(max_partials) {}
 
   void Plan(const BatchView& batch);
 
@@ -55,24 +65,34 @@ class CudaAttentionPlan final : public AttentionPlan {
     const BlockId* block_ids;
   };
   const Staged& Stage(Stream& stream) const;
+  // That the arrays take in staging.
+  std::size_t StagingRoom() const;
 
   const AttentionShape& shape() const { return shape_; }
   int num_split_items() const { return static_cast<int>(split_items_.size()); }
   int num_prefill_items() const { return static_cast<int>(prefill_items_.size()); }
   int num_merge_items() const { return static_cast<int>(merge_items_.size()); }
-  // Partial results for each kv head, rounded up so that the memory for them seldom grows.
+  // Partial results for each kv head.
   int num_partials() const { return num_partials_; }
 
  private:
-  void AddSplit(int sequence, int rows, int keys);
-  void AddPrefill(int sequence, int rows, int context);
+  int NumTokens(int sequence) const;
+  int NumRows(int sequence) const;
+  int NumTiles(int sequence) const;
+  // Which of the sequences with few tokens are split: the longest first.
+  void ChooseSplits();
+  void AddFewTokens(int sequence);
+  void AddPrefill(int sequence);
 
   const AttentionShape shape_;
+  const int max_partials_;
   std::vector<AttentionItem> split_items_, prefill_items_;
   std::vector<MergeItem> merge_items_;
   std::vector<int> query_start_, context_len_, block_start_;
   std::vector<BlockId> block_ids_;
   int num_partials_ = 0;
+  std::vector<int> few_tokens_;  // scratch: sequences
+  std::vector<char> is_split_;   // by sequence
   mutable Staged staged_ = {};
   mutable std::uint64_t staged_generation_ = 0;
   mutable bool is_staged_ = false;

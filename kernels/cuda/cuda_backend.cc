@@ -20,6 +20,13 @@
 namespace reprise::cuda {
 namespace {
 
+// What a pass stages beside attention's plan, at most: token ids, positions, slots, rows of hidden states, of
+// logits and of learned positions.
+constexpr std::size_t kArraysOfPass = 6;
+// What a list of passes keeps in staging.
+constexpr std::size_t kMaxListRoom = std::size_t{32} << 20;
+constexpr std::size_t kMostPartials = std::size_t{1} << 28;  // indices are int
+
 class CudaMemory final : public DeviceMemory {
  public:
   CudaMemory(Stream& stream, void* data, std::size_t bytes) : stream_(stream), data_(data), bytes_(bytes) {}
@@ -81,11 +88,11 @@ class HostRows {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(std::unique_ptr<Stream> stream, int num_threads, bool draw_tokens)
+  CudaBackend(std::unique_ptr<Stream> stream, int num_threads, const CudaBackendOptions& options)
       : stream_(std::move(stream)),
         name_("cuda/" + stream_->device_name()),
         threads_(num_threads),
-        draw_tokens_(draw_tokens),
+        options_(options),
         matmul_(*stream_),
         partials_(*stream_),
         read_rows_(*stream_),
@@ -109,6 +116,7 @@ class CudaBackend final : public Backend {
   }
   Status Synchronize() override { return stream_->Synchronize(); }
   MemoryUse memory() const override;
+  Result<std::size_t> Reserve(const StepLimits& limits) override;
   Status CheckKvType(KvType type) const override {
     if (type != KvType::kInt8) return OkStatus();
     return InvalidArgument("a GPU keeps keys and values in bf16 or f32, not in int8");
@@ -116,7 +124,9 @@ class CudaBackend final : public Backend {
 
   Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources) override {
     RETURN_IF_ERROR(CheckWeightSources(sources));
-    return CudaWeight::Pack(sources, *stream_, threads_);
+    ASSIGN_OR_RETURN(std::unique_ptr<CudaWeight> weight, CudaWeight::Pack(sources, *stream_, threads_));
+    matmul_.Note(*weight);
+    return std::unique_ptr<Weight>(std::move(weight));
   }
 
   void Embed(const BatchView& batch, const Weight& table, MatrixView out) override;
@@ -136,43 +146,51 @@ class CudaBackend final : public Backend {
     cuda::AddRows(*stream_, x, stream_->Stage(rows), out);
   }
   void MatMul(const MatMulArgs& args) override { matmul_.Run(args); }
-  bool draws_tokens() const override { return draw_tokens_; }
+  bool draws_tokens() const override { return options_.draw_tokens; }
   void DrawRows(const DrawArgs& args) override { draws_.Draw(args); }
   Result<std::unique_ptr<Readback>> NewReadback(std::size_t bytes) override {
     return PinnedReadback::Create(*stream_, bytes);
   }
 
   void RopeAndStoreKv(const RopeAndStoreKvArgs& args) override {
+    stream_->MakeRoom(2 * StepStaging::RoomFor(args.batch->slots.size_bytes()));
     const int* positions = positions_.Stage(*stream_, args.batch->positions);
     const int* slots = slots_.Stage(*stream_, args.batch->slots);
     RotateAndStore(*stream_, args, positions, slots);
   }
 
   std::unique_ptr<AttentionPlan> NewAttentionPlan(const AttentionShape& shape) override {
-    return std::make_unique<CudaAttentionPlan>(shape);
+    attention_shapes_.push_back(shape);
+    return std::make_unique<CudaAttentionPlan>(shape, MaxPartials(shape));
   }
   void PlanAttention(const BatchView& batch, const KvGeometry&, AttentionPlan* plan) override {
     static_cast<CudaAttentionPlan*>(plan)->Plan(batch);
   }
   void Attention(const AttentionArgs& args) override {
     const auto& plan = static_cast<const CudaAttentionPlan&>(*args.plan);
-    auto* partials = static_cast<float*>(partials_.Reserve(PartialBytes(plan)));
+    auto* partials = static_cast<float*>(partials_.Get(PartialBytes(plan.shape(), plan.num_partials())));
     RunAttention(*stream_, args, plan, partials);
   }
 
   void CopyKvSlots(std::span<const int> src, std::span<const int> dst, const KvLayer& kv) override {
+    stream_->MakeRoom(2 * StepStaging::RoomFor(src.size_bytes()));
     CopySlots(*stream_, stream_->Stage(src), stream_->Stage(dst), static_cast<int>(src.size()), kv);
   }
   void ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std::vector<float>* keys,
                    std::vector<float>* values) override;
 
  private:
+  int MaxPartials(const AttentionShape& shape) const {
+    return static_cast<int>(std::min(options_.attention_bytes / PartialBytes(shape, 1), kMostPartials));
+  }
+
   std::unique_ptr<Stream> stream_;  // first: what follows holds memory of its device
   const std::string name_;
   ThreadPool threads_;
-  const bool draw_tokens_;
+  const CudaBackendOptions options_;
   CudaMatMul matmul_;
-  DeviceBuffer partials_;  // of attention
+  std::vector<AttentionShape> attention_shapes_;  // of the plans made
+  DeviceBuffer partials_;                         // of attention
   DeviceBuffer read_rows_;
   TokenDraws draws_;
   StepArray positions_, slots_;
@@ -181,10 +199,7 @@ class CudaBackend final : public Backend {
 
 Result<std::unique_ptr<DeviceMemory>> CudaBackend::Allocate(std::size_t bytes) {
   void* data = stream_->Allocate(bytes);
-  if (data == nullptr) {
-    RETURN_IF_ERROR(stream_->Synchronize());
-    return OutOfDeviceMemory(*stream_, bytes, "device memory");
-  }
+  if (data == nullptr) return stream_->OutOfMemory(bytes, "device memory");
   stream_->Fill(data, 0, bytes);
   return std::unique_ptr<DeviceMemory>(new CudaMemory(*stream_, data, bytes));
 }
@@ -194,6 +209,30 @@ MemoryUse CudaBackend::memory() const {
   std::size_t total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) return {};
   return {free, total};
+}
+
+// A draft's passes are one list of commands, and what they stage lies side by side as far as that is not
+// much; beyond that a list is handed over in parts.
+Result<std::size_t> CudaBackend::Reserve(const StepLimits& limits) {
+  RETURN_IF_ERROR(matmul_.Reserve(limits.max_tokens));
+  if (options_.draw_tokens) {
+    RETURN_IF_ERROR(draws_.Reserve(limits));
+  } else {
+    host_rows_.Reserve(static_cast<std::size_t>(limits.max_logit_rows) * limits.max_columns);
+  }
+  std::size_t attention_room = 0;
+  for (const AttentionShape& shape : attention_shapes_) {
+    const AttentionBounds bounds = BoundAttention(shape, limits, MaxPartials(shape));
+    RETURN_IF_ERROR(partials_.Reserve(PartialBytes(shape, bounds.num_partials)));
+    attention_room = std::max(attention_room, bounds.staging_room);
+  }
+  const std::size_t draw_room = TokenDraws::StagingRoom(limits.max_columns);
+  const std::size_t pass_room =
+      attention_room +
+      kArraysOfPass * StepStaging::RoomFor(static_cast<std::size_t>(limits.max_tokens) * sizeof(int));
+  const std::size_t list_room = std::min(kMaxListRoom, kMaxDraftTokens * (pass_room + draw_room));
+  RETURN_IF_ERROR(stream_->ReserveStaging(std::max({list_room, pass_room, draw_room})));
+  return options_.graph_bytes;
 }
 
 ConstMatrixView CudaBackend::ToHost(ConstMatrixView x) {
@@ -215,7 +254,7 @@ void CudaBackend::ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std
   const std::size_t floats = slots.size() * geometry.num_kv_heads * geometry.head_dim;
   keys->resize(floats);
   values->resize(floats);
-  auto* rows = static_cast<float*>(read_rows_.Reserve(2 * floats * sizeof(float)));
+  auto* rows = static_cast<float*>(read_rows_.Get(2 * floats * sizeof(float)));
   ReadSlots(*stream_, stream_->Stage(slots), static_cast<int>(slots.size()), kv, rows, rows + floats);
   stream_->Download(keys->data(), rows, floats * sizeof(float));
   stream_->Download(values->data(), rows + floats, floats * sizeof(float));
@@ -224,15 +263,15 @@ void CudaBackend::ReadKvSlots(std::span<const int> slots, const KvLayer& kv, std
 }  // namespace
 
 Result<std::unique_ptr<Backend>> MakeBackend(const CudaBackendOptions& options) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, Stream::Create(options.device));
+  ASSIGN_OR_RETURN(std::unique_ptr<Stream> stream, Stream::Create(options.device, options.graph_bytes));
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int num_threads = options.num_threads > 0 ? options.num_threads : cores;
-  return std::unique_ptr<Backend>(new CudaBackend(std::move(stream), num_threads, options.draw_tokens));
+  return std::unique_ptr<Backend>(new CudaBackend(std::move(stream), num_threads, options));
 }
 
 GraphCounts GraphCountsOf(const Backend& backend) {
   const GraphCache& graphs = static_cast<const CudaBackend&>(backend).graphs();
-  return {graphs.num_captured(), graphs.num_replayed()};
+  return {graphs.num_captured(), graphs.num_replayed(), graphs.bytes()};
 }
 
 Result<double> CopyBandwidth(Backend& backend, std::size_t bytes) {

@@ -12,6 +12,7 @@ namespace reprise::cuda {
 struct GraphCounts {
   std::int64_t captured = 0;
   std::int64_t replayed = 0;
+  std::size_t bytes = 0;  // of device memory that they hold
 };
 
 // `num_threads` of the host, for packing and sampling; 0: one per core.

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/text.h"
 #include "kernels/cuda/weight_codes.h"
 #include "kernels/weight_sources.h"
 
@@ -176,15 +175,6 @@ std::string NameOf(const PackedWeight& packed) {
 
 }  // namespace
 
-Status OutOfDeviceMemory(const Stream& stream, std::size_t bytes, const std::string& what) {
-  std::size_t free = 0;
-  std::size_t total = 0;
-  if (cudaMemGetInfo(&free, &total) != cudaSuccess) free = total = 0;
-  return ResourceExhausted(
-      FormatBytes(bytes) + " of " + what + " do not fit: cuda:" + std::to_string(stream.device()) + " (" +
-      stream.device_name() + ") has " + FormatBytes(free) + " of " + FormatBytes(total) + " free");
-}
-
 CudaWeight::CudaWeight(std::span<const WeightSource> sources, Stream& stream)
     : Weight(StackedRows(sources), sources[0].columns), stream_(stream) {
   int first_row = 0;
@@ -196,8 +186,8 @@ CudaWeight::CudaWeight(std::span<const WeightSource> sources, Stream& stream)
   }
 }
 
-Result<std::unique_ptr<Weight>> CudaWeight::Pack(std::span<const WeightSource> sources, Stream& stream,
-                                                 ThreadPool& threads) {
+Result<std::unique_ptr<CudaWeight>> CudaWeight::Pack(std::span<const WeightSource> sources, Stream& stream,
+                                                     ThreadPool& threads) {
   std::unique_ptr<CudaWeight> weight(new CudaWeight(sources, stream));
   std::vector<std::size_t> offsets;  // of each part's data and scales
   std::size_t bytes = 0;
@@ -209,10 +199,7 @@ Result<std::unique_ptr<Weight>> CudaWeight::Pack(std::span<const WeightSource> s
     }
   }
   weight->memory_ = stream.Allocate(bytes);
-  if (weight->memory_ == nullptr) {
-    RETURN_IF_ERROR(stream.Synchronize());
-    return OutOfDeviceMemory(stream, bytes, "weights");
-  }
+  if (weight->memory_ == nullptr) return stream.OutOfMemory(bytes, "weights");
   weight->bytes_ = bytes;
   auto* memory = static_cast<std::byte*>(weight->memory_);
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -221,7 +208,7 @@ Result<std::unique_ptr<Weight>> CudaWeight::Pack(std::span<const WeightSource> s
     packed.scales = memory + offsets[2 * i + 1];
     PackPart(sources[i], packed, stream, threads);
   }
-  return std::unique_ptr<Weight>(std::move(weight));
+  return weight;
 }
 
 }  // namespace reprise::cuda

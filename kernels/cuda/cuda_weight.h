@@ -23,8 +23,8 @@ class CudaWeight final : public Weight {
 
   // The sources have passed CheckWeightSources. Packs on the host's threads and streams the result to the
   // device. RESOURCE_EXHAUSTED with the size and what is free.
-  static Result<std::unique_ptr<Weight>> Pack(std::span<const WeightSource> sources, Stream& stream,
-                                              ThreadPool& threads);
+  static Result<std::unique_ptr<CudaWeight>> Pack(std::span<const WeightSource> sources, Stream& stream,
+                                                  ThreadPool& threads);
   ~CudaWeight() override { stream_.Free(memory_); }
 
   std::size_t bytes() const override { return bytes_; }
@@ -40,8 +40,5 @@ class CudaWeight final : public Weight {
   std::size_t bytes_ = 0;
   std::string form_;  // "q4+bf16"
 };
-
-// "1.5 GiB of weights do not fit: cuda:0 has 1.0 GiB of 80 GiB free" as RESOURCE_EXHAUSTED.
-Status OutOfDeviceMemory(const Stream& stream, std::size_t bytes, const std::string& what);
 
 }  // namespace reprise::cuda

@@ -24,6 +24,8 @@ class Gemm {
   static std::unique_ptr<Gemm> Create(Stream& stream);
   virtual ~Gemm() = default;
 
+  // Takes the memory that all products need. RESOURCE_EXHAUSTED with the size.
+  virtual Status Reserve() = 0;
   // out (+)= x weight^T + bias. False, and nothing done, when the library has no algorithm for that.
   virtual bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, const ProductOutput& out) = 0;
 };

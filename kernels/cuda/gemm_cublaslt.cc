@@ -108,11 +108,12 @@ class CublasLtGemm final : public Gemm {
       : stream_(stream), handle_(handle), workspace_(stream) {}
   ~CublasLtGemm() override { cublasLtDestroy(handle_); }
 
+  Status Reserve() override { return workspace_.Reserve(kWorkspaceBytes); }
   bool Multiply(const Bf16Matrix& x, const Bf16Matrix& weight, const ProductOutput& out) override {
     GemmCommand command;
     std::memset(static_cast<void*>(&command), 0, sizeof(command));  // padding too: commands are compared
     command.handle = handle_;
-    command.workspace = workspace_.Reserve(kWorkspaceBytes);
+    command.workspace = workspace_.Get(kWorkspaceBytes);
     command.x = x;
     command.weight = weight;
     command.out = out;

@@ -20,6 +20,14 @@ ProductOutput OutputOf(const ProductOutput& whole, const CudaWeight::Part& part)
   return out;
 }
 
+// Rows as they are multiplied, and what a weight that is not bf16 is expanded to.
+std::size_t Bf16Bytes(int rows, int columns) {
+  return static_cast<std::size_t>(rows) * PaddedColumns(columns) * sizeof(std::uint16_t);
+}
+std::size_t FloatBytes(int rows, int columns) {
+  return static_cast<std::size_t>(rows) * PaddedColumns(columns) * sizeof(float);
+}
+
 }  // namespace
 
 CudaMatMul::CudaMatMul(Stream& stream)
@@ -30,6 +38,28 @@ CudaMatMul::CudaMatMul(Stream& stream)
       float_rows_(stream),
       bf16_rows_(stream),
       expanded_(stream) {}
+
+void CudaMatMul::Note(const CudaWeight& weight) {
+  for (const CudaWeight::Part& part : weight.parts()) {
+    int* most = IsFloat(part) ? &most_float_columns_ : &most_columns_;
+    *most = std::max(*most, weight.columns());
+    if (!IsFloat(part) && part.packed.form != WeightForm::kBF16)
+      expanded_bytes_ = std::max(expanded_bytes_, Bf16Bytes(part.packed.rows, weight.columns()));
+  }
+}
+
+Status CudaMatMul::Reserve(int max_rows) {
+  if (most_float_columns_ > 0)
+    RETURN_IF_ERROR(float_rows_.Reserve(FloatBytes(max_rows, most_float_columns_)));
+  if (most_columns_ == 0) return OkStatus();
+  const int few_rows = std::min(max_rows, kMaxFewRows);
+  RETURN_IF_ERROR(fragment_values_.Reserve(FragmentValueBytes(few_rows, most_columns_)));
+  RETURN_IF_ERROR(fragment_sums_.Reserve(FragmentSumBytes(few_rows, most_columns_)));
+  if (gemm_ == nullptr || max_rows <= kMaxFewRows) return OkStatus();
+  RETURN_IF_ERROR(gemm_->Reserve());
+  RETURN_IF_ERROR(bf16_rows_.Reserve(Bf16Bytes(max_rows, most_columns_)));
+  return expanded_.Reserve(expanded_bytes_);
+}
 
 void CudaMatMul::Run(const MatMulArgs& args) {
   if (args.x.rows == 0) return;
@@ -58,8 +88,8 @@ void CudaMatMul::Multiply(const ProductInput& input, const CudaWeight& weight, c
 void CudaMatMul::MultiplyFewRows(const ProductInput& input, std::span<const CudaWeight::Part> parts,
                                  const ProductOutput& out, int first_row, int rows) {
   Fragments x;
-  x.values = static_cast<std::uint16_t*>(fragment_values_.Reserve(FragmentValueBytes(rows, input.columns)));
-  x.sums = static_cast<float*>(fragment_sums_.Reserve(FragmentSumBytes(rows, input.columns)));
+  x.values = static_cast<std::uint16_t*>(fragment_values_.Get(FragmentValueBytes(rows, input.columns)));
+  x.sums = static_cast<float*>(fragment_sums_.Get(FragmentSumBytes(rows, input.columns)));
   x.column_tiles = ColumnTiles(rows);
   PrepareFragments(stream_, input, first_row, rows, x);
   for (const CudaWeight::Part& part : parts) {
@@ -73,18 +103,15 @@ void CudaMatMul::MultiplyFewRows(const ProductInput& input, std::span<const Cuda
 void CudaMatMul::MultiplyManyRows(const ProductInput& input, const ProductOutput& out,
                                   std::vector<CudaWeight::Part>* parts) {
   const std::int64_t stride = PaddedColumns(input.columns);
-  const auto bytes = [stride](int rows) {
-    return static_cast<std::size_t>(rows * stride) * sizeof(std::uint16_t);
-  };
   const int columns = (input.columns + 7) / 8 * 8;  // zeros behind the last one, on both sides
-  auto* x = static_cast<std::uint16_t*>(bf16_rows_.Reserve(bytes(out.rows)));
+  auto* x = static_cast<std::uint16_t*>(bf16_rows_.Get(Bf16Bytes(out.rows, input.columns)));
   PrepareBf16Rows(stream_, input, x);
   std::erase_if(*parts, [&](const CudaWeight::Part& part) {
     const PackedWeight& packed = part.packed;
     Bf16Matrix matrix = {static_cast<const std::uint16_t*>(packed.data), packed.row_stride, packed.rows,
                          columns};
     if (packed.form != WeightForm::kBF16) {
-      auto* expanded = static_cast<std::uint16_t*>(expanded_.Reserve(bytes(packed.rows)));
+      auto* expanded = static_cast<std::uint16_t*>(expanded_.Get(Bf16Bytes(packed.rows, input.columns)));
       ExpandToBf16(stream_, packed, expanded, stride);
       matrix = {expanded, stride, packed.rows, columns};
     }
@@ -94,8 +121,7 @@ void CudaMatMul::MultiplyManyRows(const ProductInput& input, const ProductOutput
 
 void CudaMatMul::MultiplyFloatParts(const ProductInput& input, const CudaWeight& weight,
                                     const ProductOutput& out) {
-  const std::size_t elements = static_cast<std::size_t>(PaddedColumns(input.columns)) * out.rows;
-  auto* x = static_cast<float*>(float_rows_.Reserve(elements * sizeof(float)));
+  auto* x = static_cast<float*>(float_rows_.Get(FloatBytes(out.rows, input.columns)));
   PrepareFloatRows(stream_, input, x);
   for (const CudaWeight::Part& part : weight.parts()) {
     if (IsFloat(part)) FloatMatMul(stream_, part.packed, x, OutputOf(out, part));

@@ -17,6 +17,12 @@ class CudaMatMul {
  public:
   explicit CudaMatMul(Stream& stream);
 
+  // A weight that may be multiplied with has been packed.
+  void Note(const CudaWeight& weight);
+  // Takes the memory that products of up to `max_rows` rows with the weights noted so far will need.
+  // RESOURCE_EXHAUSTED with the size.
+  Status Reserve(int max_rows);
+
   void Run(const MatMulArgs& args);
 
  private:
@@ -34,6 +40,11 @@ class CudaMatMul {
   DeviceBuffer fragment_values_, fragment_sums_;
   DeviceBuffer float_rows_, bf16_rows_;
   DeviceBuffer expanded_;  // a quantised weight as bf16
+
+  // Of the weights noted: columns of the widest, by who multiplies, and what is expanded at most.
+  int most_columns_ = 0;
+  int most_float_columns_ = 0;
+  std::size_t expanded_bytes_ = 0;
 };
 
 }  // namespace reprise::cuda

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
+
+#include "base/check.h"
 
 namespace reprise::cuda {
 namespace {
 
-constexpr std::size_t kPageBytes = std::size_t{1} << 20;
 constexpr std::size_t kSmallestArray = 256;  // bytes
 
 cudaError_t AllocatePinned(std::byte** memory, std::size_t bytes) {
@@ -19,31 +21,30 @@ cudaError_t AllocatePinned(std::byte** memory, std::size_t bytes) {
 
 }  // namespace
 
-StepStaging::~StepStaging() {
-  for (const Page& page : pages_) {
-    cudaFreeHost(page.host);
-    cudaFree(page.device);
-  }
+std::size_t StepStaging::RoomFor(std::size_t bytes) {
+  return std::bit_ceil(std::max(bytes, kSmallestArray));
+}
+
+void StepStaging::Release() {
+  cudaFreeHost(host_);
+  cudaFree(device_);
   if (sent_ != nullptr) cudaEventDestroy(sent_);
 }
 
-cudaError_t StepStaging::PageWith(std::size_t bytes, Page** page) {
-  for (Page& candidate : pages_) {
-    if (candidate.bytes - candidate.used < bytes) continue;
-    *page = &candidate;
-    return cudaSuccess;
-  }
-  Page added;
-  added.bytes = std::max(kPageBytes, bytes);
-  if (const cudaError_t error = AllocatePinned(&added.host, added.bytes); error != cudaSuccess) return error;
+cudaError_t StepStaging::Resize(std::size_t capacity) {
+  StepStaging next;
+  if (const cudaError_t error = AllocatePinned(&next.host_, capacity); error != cudaSuccess) return error;
   void* device = nullptr;
-  if (const cudaError_t error = cudaMalloc(&device, added.bytes); error != cudaSuccess) {
-    cudaFreeHost(added.host);
-    return error;
-  }
-  added.device = static_cast<std::byte*>(device);
-  pages_.push_back(added);
-  *page = &pages_.back();
+  cudaError_t error = cudaMalloc(&device, capacity);
+  if (error == cudaSuccess) error = cudaEventCreateWithFlags(&next.sent_, cudaEventDisableTiming);
+  next.device_ = static_cast<std::byte*>(device);
+  if (error != cudaSuccess) return error;
+  std::swap(host_, next.host_);
+  std::swap(device_, next.device_);
+  std::swap(sent_, next.sent_);
+  capacity_ = capacity;
+  used_ = 0;
+  in_flight_ = false;
   return cudaSuccess;
 }
 
@@ -52,32 +53,21 @@ cudaError_t StepStaging::Stage(const void* values, std::size_t bytes, const void
     if (const cudaError_t error = cudaEventSynchronize(sent_); error != cudaSuccess) return error;
     in_flight_ = false;
   }
-  const std::size_t room = std::bit_ceil(std::max(bytes, kSmallestArray));
-  Page* page = nullptr;
-  if (const cudaError_t error = PageWith(room, &page); error != cudaSuccess) return error;
-  if (bytes > 0) std::memcpy(page->host + page->used, values, bytes);
+  const std::size_t room = RoomFor(bytes);
+  REPRISE_CHECK(HasRoom(room));
+  if (bytes > 0) std::memcpy(host_ + used_, values, bytes);
   // The rest of the room travels too: it should not hold what an older step left.
-  std::memset(page->host + page->used + bytes, 0, room - bytes);
-  *device = page->device + page->used;
-  page->used += room;
+  std::memset(host_ + used_ + bytes, 0, room - bytes);
+  *device = device_ + used_;
+  used_ += room;
   return cudaSuccess;
 }
 
 cudaError_t StepStaging::Send(cudaStream_t stream) {
-  bool any = false;
-  for (Page& page : pages_) {
-    if (page.used == 0) continue;
-    const cudaError_t error =
-        cudaMemcpyAsync(page.device, page.host, page.used, cudaMemcpyHostToDevice, stream);
-    if (error != cudaSuccess) return error;
-    page.used = 0;
-    any = true;
-  }
-  if (!any) return cudaSuccess;
-  if (sent_ == nullptr) {
-    const cudaError_t error = cudaEventCreateWithFlags(&sent_, cudaEventDisableTiming);
-    if (error != cudaSuccess) return error;
-  }
+  if (used_ == 0) return cudaSuccess;
+  const cudaError_t error = cudaMemcpyAsync(device_, host_, used_, cudaMemcpyHostToDevice, stream);
+  if (error != cudaSuccess) return error;
+  used_ = 0;
   in_flight_ = true;
   return cudaEventRecord(sent_, stream);
 }
@@ -89,15 +79,13 @@ PinnedUploader::~PinnedUploader() {
   }
 }
 
-cudaError_t PinnedUploader::Prepare(Piece* piece) {
-  if (piece->in_flight) {
-    piece->in_flight = false;
-    return cudaEventSynchronize(piece->read);
+cudaError_t PinnedUploader::Reserve() {
+  for (Piece& piece : pieces_) {
+    cudaError_t error = AllocatePinned(&piece.memory, kPieceBytes);
+    if (error == cudaSuccess) error = cudaEventCreateWithFlags(&piece.read, cudaEventDisableTiming);
+    if (error != cudaSuccess) return error;
   }
-  if (piece->memory != nullptr) return cudaSuccess;
-  if (const cudaError_t error = AllocatePinned(&piece->memory, kPieceBytes); error != cudaSuccess)
-    return error;
-  return cudaEventCreateWithFlags(&piece->read, cudaEventDisableTiming);
+  return cudaSuccess;
 }
 
 cudaError_t PinnedUploader::Upload(void* device, const void* host, std::size_t bytes, cudaStream_t stream) {
@@ -105,7 +93,9 @@ cudaError_t PinnedUploader::Upload(void* device, const void* host, std::size_t b
     const std::size_t size = std::min(kPieceBytes, bytes - done);
     Piece& piece = pieces_[next_];
     next_ ^= 1;
-    if (const cudaError_t error = Prepare(&piece); error != cudaSuccess) return error;
+    if (std::exchange(piece.in_flight, false)) {
+      if (const cudaError_t error = cudaEventSynchronize(piece.read); error != cudaSuccess) return error;
+    }
     std::memcpy(piece.memory, static_cast<const std::byte*>(host) + done, size);
     cudaError_t error = cudaMemcpyAsync(static_cast<std::byte*>(device) + done, piece.memory, size,
                                         cudaMemcpyHostToDevice, stream);

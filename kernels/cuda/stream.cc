@@ -2,10 +2,17 @@
 
 #include <utility>
 
-namespace reprise::cuda {
+#include "base/text.h"
 
-Result<std::unique_ptr<Stream>> Stream::Create(int device) {
-  std::unique_ptr<Stream> stream(new Stream(device));
+namespace reprise::cuda {
+namespace {
+
+constexpr std::size_t kSmallestStaging = std::size_t{1} << 20;
+
+}  // namespace
+
+Result<std::unique_ptr<Stream>> Stream::Create(int device, std::size_t graph_bytes) {
+  std::unique_ptr<Stream> stream(new Stream(device, graph_bytes));
   RETURN_IF_ERROR(stream->Open());
   return stream;
 }
@@ -33,7 +40,12 @@ Status Stream::Open() {
   }
   device_name_ = properties.name;
   num_multiprocessors_ = properties.multiProcessorCount;
-  return OkStatus();
+  error = staging_.Resize(kSmallestStaging);
+  if (error == cudaSuccess) error = uploader_.Reserve();
+  if (error == cudaErrorMemoryAllocation) {
+    return ResourceExhausted(name + ": " + properties.name + ": no memory for what goes to the device");
+  }
+  return error == cudaSuccess ? OkStatus() : FailedPrecondition(name + ": " + cudaGetErrorString(error));
 }
 
 Stream::~Stream() {
@@ -54,9 +66,32 @@ void Stream::Record(CommandFunction run, const void* command, std::size_t bytes)
 }
 
 const void* Stream::StageBytes(const void* values, std::size_t bytes) {
+  MakeRoom(StepStaging::RoomFor(bytes));
   const void* device = nullptr;
   if (!failed()) Latch(staging_.Stage(values, bytes, &device), "staging of a step's arrays");
   return device;
+}
+
+void Stream::MakeRoom(std::size_t room) {
+  if (failed() || staging_.HasRoom(room)) return;
+  Flush();
+  if (!failed() && !staging_.HasRoom(room)) Latch(GrowStaging(room), "staging of a step's arrays");
+}
+
+Status Stream::ReserveStaging(std::size_t bytes) {
+  if (failed() || bytes <= staging_.capacity()) return status();
+  const cudaError_t error = GrowStaging(bytes);
+  if (error == cudaErrorMemoryAllocation)
+    return OutOfMemory(bytes, "staging memory (pinned, and as much on the device)");
+  Latch(error, "an allocation");
+  return status();
+}
+
+cudaError_t Stream::GrowStaging(std::size_t bytes) {
+  Flush();  // what has been recorded may still name the old page
+  if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess) return error;
+  graphs_.Clear();
+  return staging_.Resize(bytes);
 }
 
 void Stream::Flush() {
@@ -129,6 +164,16 @@ void* Stream::Allocate(std::size_t bytes) {
   return nullptr;
 }
 
+Status Stream::OutOfMemory(std::size_t bytes, const std::string& what) {
+  RETURN_IF_ERROR(Synchronize());
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) free = total = 0;
+  return ResourceExhausted(FormatBytes(bytes) + " of " + what +
+                           " do not fit: cuda:" + std::to_string(device_) + " (" + device_name_ + ") has " +
+                           FormatBytes(free) + " of " + FormatBytes(total) + " free");
+}
+
 void Stream::Free(void* memory) {
   if (memory == nullptr) return;
   Flush();  // what has been recorded may still name it
@@ -137,16 +182,18 @@ void Stream::Free(void* memory) {
   cudaFree(memory);
 }
 
-void* DeviceBuffer::Reserve(std::size_t bytes) {
-  if (bytes <= bytes_) return memory_;
+Status DeviceBuffer::Reserve(std::size_t bytes) {
+  if (bytes <= bytes_) return OkStatus();
   stream_.Free(std::exchange(memory_, nullptr));
-  // Half as much again: a buffer that grows with the context should not grow at every step.
-  bytes_ = bytes + bytes / 2;
-  memory_ = stream_.Allocate(bytes_);
-  if (memory_ == nullptr) {
-    bytes_ = 0;
-    stream_.Latch(cudaErrorMemoryAllocation, "allocation of a step's scratch memory");
-  }
+  bytes_ = 0;
+  memory_ = stream_.Allocate(bytes);
+  if (memory_ == nullptr) return stream_.OutOfMemory(bytes, "a step's scratch memory");
+  bytes_ = bytes;
+  return OkStatus();
+}
+
+void* DeviceBuffer::Get(std::size_t bytes) {
+  if (!Reserve(bytes).ok()) stream_.Latch(cudaErrorMemoryAllocation, "allocation of a step's scratch memory");
   return memory_;
 }
 

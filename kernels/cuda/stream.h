@@ -23,8 +23,9 @@ namespace reprise::cuda {
 
 class Stream {
  public:
-  // FAILED_PRECONDITION when there is no such device.
-  static Result<std::unique_ptr<Stream>> Create(int device);
+  // CUDA graphs may come to take `graph_bytes` of the device's memory. FAILED_PRECONDITION when there is no
+  // such device; RESOURCE_EXHAUSTED when it or pinned memory is full.
+  static Result<std::unique_ptr<Stream>> Create(int device, std::size_t graph_bytes);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -32,11 +33,18 @@ class Stream {
   // Appends a command: run(copy of `command`, stream), now or whenever the list is replayed.
   void Record(CommandFunction run, const void* command, std::size_t bytes);
   // Copies `values` to the device ahead of the commands recorded since the last Flush; the address is good
-  // for commands until the next one.
+  // for commands until the next one. There may be one on the way: see MakeRoom.
   template <typename T>
   const T* Stage(std::span<const T> values) {
     return static_cast<const T*>(StageBytes(values.data(), values.size_bytes()));
   }
+  // An operation that stages several arrays asks for their room (StepStaging::RoomFor) first: if too little
+  // is left, what has been recorded is handed over now, and not between two of them.
+  void MakeRoom(std::size_t room);
+  // Room for that many bytes between two calls of Flush, rounded as StepStaging does. It grows where a single
+  // operation needs more, and that must not happen while memory is short. RESOURCE_EXHAUSTED with the size.
+  Status ReserveStaging(std::size_t bytes);
+  std::size_t staging_capacity() const { return staging_.capacity(); }
   // Counts Flush: what was staged under another number is gone.
   std::uint64_t generation() const { return generation_; }
 
@@ -58,6 +66,9 @@ class Stream {
   // nullptr when the device is out of memory or failed.
   void* Allocate(std::size_t bytes);
   void Free(void* memory);
+  // Why Allocate returned nullptr: the device's error, or RESOURCE_EXHAUSTED: "1.5 GiB of weights do not fit:
+  // cuda:0 (its name) has 1.0 GiB of 80 GiB free".
+  Status OutOfMemory(std::size_t bytes, const std::string& what);
 
   void Latch(cudaError_t error, const char* during);
   bool failed() const { return error_ != cudaSuccess; }
@@ -68,8 +79,9 @@ class Stream {
   const GraphCache& graphs() const { return graphs_; }
 
  private:
-  explicit Stream(int device) : device_(device) {}
+  Stream(int device, std::size_t graph_bytes) : device_(device), graphs_(graph_bytes) {}
   Status Open();
+  cudaError_t GrowStaging(std::size_t bytes);
   const void* StageBytes(const void* values, std::size_t bytes);
   void RunCommands();
   Status status() const;
@@ -87,7 +99,8 @@ class Stream {
   std::string during_;  // what failed first
 };
 
-// Device memory that grows and is never shrunk; owned by one operation and reused by its next call.
+// Device memory of one operation, reused by its next call; never shrunk. Reserved at start for the largest
+// call to come; without that it grows when it is first needed.
 class DeviceBuffer {
  public:
   explicit DeviceBuffer(Stream& stream) : stream_(stream) {}
@@ -95,9 +108,11 @@ class DeviceBuffer {
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
 
+  // RESOURCE_EXHAUSTED with the size and what is free.
+  Status Reserve(std::size_t bytes);
   // At least `bytes`, contents undefined; nullptr when the device is out of memory, which the stream then
   // reports.
-  void* Reserve(std::size_t bytes);
+  void* Get(std::size_t bytes);
 
  private:
   Stream& stream_;

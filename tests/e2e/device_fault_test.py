@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 import tempfile
 import unittest
 
@@ -46,6 +47,13 @@ class DeviceFault(unittest.TestCase):
         self.assertEqual(daemon.wait(), 1, daemon.log_text())
         self.assertIn("launch failure", daemon.log_text())
         harness.check_clean(self, daemon)
+
+    def test_too_little_memory_is_one_line_and_code_1(self):
+        # Of the emulated device's 4 GiB, what graphs may take is more.
+        ended = subprocess.run([BINARY, "generate", "--model", harness.TINY, "--device", "cuda:0", "--prompt", "a",
+                                "--gpu-memory-utilization", "0.05"], capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 1, ended.stderr)
+        self.assertRegex(ended.stderr, r"^reprise: no memory is left for the KV cache\. .*weights.*\n$")
 
     def test_without_a_failure_that_setting_changes_nothing(self):
         self.assertEqual(self.start("--exit-on-engine-failure").stop(), 0)

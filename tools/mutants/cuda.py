@@ -14,6 +14,9 @@ ahead = partial(Mutant, tests="cuda_engine_test", schedules=("forward", "deferre
                 cases="cuda: planning ahead,cuda: a request that is ended,E9: a fault while,E12")
 traffic = partial(Mutant, tests="cuda_engine_test", cases="E13")
 modules = partial(Mutant, tests="cuda_decoding_test", cases="D7")
+memory = partial(Mutant, tests="cuda_engine_test", cases="E14,cuda: the KV cache takes,cuda: a device error,cuda: graphs that")
+graphs = partial(Mutant, tests="cuda_emulator_test", cases="graphs stay,a list whose")
+splits = partial(Mutant, tests="cuda_ops_test", cases="cuda: no step's,cuda: of sequences")
 plans = partial(Mutant, tests="scheduler_test")
 
 MUTANTS = [
@@ -84,7 +87,7 @@ MUTANTS = [
     engine("arrays of an older flush are taken for staged", "kernels/cuda/cuda_backend.cc",
            "device_ != nullptr && generation_ == stream.generation() &&", "device_ != nullptr &&"),
     engine("lists of commands that differ share a graph", "kernels/cuda/graph_cache.cc",
-           "if (found == by_hash_.end() || !(found->second->commands == commands)) {", "if (found == by_hash_.end()) {"),
+           "if (found != by_hash_.end() && found->second->commands == commands) {", "if (found != by_hash_.end()) {"),
     ahead("staged arrays are overwritten before the device has read them", "kernels/cuda/staging.cc",
           "  if (in_flight_) {\n    if (const", "  if (in_flight_ && bytes > 1 << 20) {\n    if (const"),
     ahead("results are read before they are there", "kernels/cuda/readback.h",
@@ -102,6 +105,34 @@ MUTANTS = [
           "return !anybody_drafts && ", "return (!anybody_drafts || !drafts.empty()) && "),
     ahead("a lost device leaves the step behind in flight", "engine/step_order.cc",
           "next->may_be_overtaken && status.ok() && !live_.empty()", "next->may_be_overtaken"),
+    memory("few rows are reserved for half of them", "kernels/cuda/matmul.cc",
+           "const int few_rows = std::min(max_rows, kMaxFewRows);", "const int few_rows = std::min(max_rows, kMaxFewRows / 2);"),
+    memory("rows of floats are reserved for a quarter of a step", "kernels/cuda/matmul.cc",
+           "float_rows_.Reserve(FloatBytes(max_rows, ", "float_rows_.Reserve(FloatBytes(max_rows / 4, "),
+    memory("one row of adjusted logits is reserved", "kernels/cuda/draw.cc",
+           "adjusted_.Reserve(AdjustedBytes(rows, ", "adjusted_.Reserve(AdjustedBytes(1, "),
+    memory("attention's parts are reserved for a quarter", "kernels/cuda/cuda_backend.cc",
+           "partials_.Reserve(PartialBytes(shape, bounds.num_partials))", "partials_.Reserve(PartialBytes(shape, bounds.num_partials / 4))"),
+    memory("staging is as large as it begins", "kernels/cuda/cuda_backend.cc",
+           "RETURN_IF_ERROR(stream_->ReserveStaging(std::max({list_room, pass_room, draw_room})));", ""),
+    memory("the cache is sized before scratch memory is taken", "engine/engine_memory.cc",
+           "ASSIGN_OR_RETURN(on_demand, backend.Reserve(LimitsOf(models, *config)));", ""),
+    memory("what graphs may take goes to the cache", "engine/memory_ledger.cc", " + kept_free_;", ";"),
+    memory("the cache's row of zeros is forgotten", "engine/engine_memory.cc",
+           "left ? *left - std::min(*left, rest) : ", "left ? *left : "),
+    memory("what goes wrong while steps are measured is the first step's", "engine/engine_core.cc",
+           "  return backend_.Synchronize();", "  return OkStatus();"),
+    graphs("graphs take what they like", "kernels/cuda/graph_cache.cc", "taken > 0 && bytes_ > max_bytes_;", "false;"),
+    graphs("no graph makes way for another", "kernels/cuda/graph_cache.cc",
+           "if (bytes_ + expected <= max_bytes_) return;", "if (bytes_ + expected <= max_bytes_ || dropped == 0) return;"),
+    graphs("what the driver does not give back is never enough", "kernels/cuda/graph_cache.cc",
+           "entry != entries_.begin() && dropped < num_commands;", "entry != entries_.begin();"),
+    graphs("a full device is lost to a graph", "kernels/cuda/graph_cache.cc",
+           "error == cudaErrorMemoryAllocation || too_much;", "too_much;"),
+    splits("the shortest sequences are split first", "kernels/cuda/attention_plan.cc", "std::greater()", "std::less()"),
+    splits("parts are made beyond the room for them", "kernels/cuda/attention_plan.cc", " || partials > room) continue;", ") continue;"),
+    splits("one item for all rows of a token is staged", "kernels/cuda/attention_plan.cc",
+           "bounds.num_partials / group * row_tiles;", "bounds.num_partials / group;"),
     plans("blocks are released while a step may still write them", "scheduler/scheduler.cc",
           "    if (sequence->num_in_flight == 0) blocks_.Release(sequence);\n", "    blocks_.Release(sequence);\n"),
     plans("a plan ahead preempts", "scheduler/plan.cc", "  if (ahead_ && UnclaimedBlocks() < 0) return plan;\n", ""),

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,7 @@ struct CUgraph_st {
   std::vector<std::function<void()>> work;
 };
 struct CUgraphExec_st {
+  std::size_t device_bytes;
   std::shared_ptr<const std::vector<std::function<void()>>> work;  // of launches that wait, too
 };
 struct CUstream_st {
@@ -59,8 +61,14 @@ struct Device {
   cudaError_t error = cudaSuccess;  // sticks
   std::string fault;
   bool capturing = false;
-  std::int64_t launches_before_fault = -1;  // below zero: none
+  std::int64_t launches_before_fault = -1;       // below zero: none
+  std::int64_t allocations_before_failure = -1;  // below zero: none
   Traffic traffic;
+  bool keeps_graph_memory = false;
+  std::size_t kept_graph_bytes = 0;  // of `used`
+
+  // The capacity may have been set below what is in use.
+  std::size_t Free() const { return capacity - std::min(capacity, used); }
 };
 Device& TheDevice() {
   static Device* const device = new Device;  // outlives whatever is freed at exit
@@ -116,6 +124,16 @@ bool IsPinned(const void* address) {
   if (after == pinned.begin()) return false;
   --after;
   return static_cast<const char*>(address) < after->first + after->second;
+}
+
+void ReleaseGraphMemory() {
+  TheDevice().used -= std::exchange(TheDevice().kept_graph_bytes, 0);
+}
+
+// Counts it; whether it is the one that is to fail.
+bool AllocationFails() {
+  ++TheDevice().traffic.allocations;
+  return TheDevice().allocations_before_failure-- == 0;
 }
 
 // What a stream must not do while it captures, and what nothing does after a fault.
@@ -196,15 +214,31 @@ void SetDeviceMemoryBytes(std::size_t bytes) {
   TheDevice().capacity = bytes;
 }
 
+std::size_t DeviceMemoryInUse() {
+  return TheDevice().used;
+}
+
+void SetGraphMemoryIsKept(bool kept) {
+  TheDevice().keeps_graph_memory = kept;
+  if (!kept) ReleaseGraphMemory();
+}
+
+void FailAllocationAfter(int num_allocations) {
+  TheDevice().allocations_before_failure = num_allocations;
+}
+
 }  // namespace reprise::cuda_emulation
 
+using reprise::cuda_emulation::AllocationFails;
 using reprise::cuda_emulation::Captures;
 using reprise::cuda_emulation::DeviceAccess;
 using reprise::cuda_emulation::Enqueue;
 using reprise::cuda_emulation::ErrorOfBlockingCall;
 using reprise::cuda_emulation::IsPinned;
+using reprise::cuda_emulation::kGraphCommandBytes;
 using reprise::cuda_emulation::kPoison;
 using reprise::cuda_emulation::PaddedBytes;
+using reprise::cuda_emulation::ReleaseGraphMemory;
 using reprise::cuda_emulation::RunAll;
 using reprise::cuda_emulation::RunAllStreams;
 using reprise::cuda_emulation::RunUntil;
@@ -227,13 +261,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = TheDevice().capacity;
-  *free = *total - TheDevice().used;
+  *free = TheDevice().Free();
   return TheDevice().error;
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   if (const cudaError_t error = ErrorOfBlockingCall(); error != cudaSuccess) return error;
-  if (bytes > TheDevice().capacity - TheDevice().used) return cudaErrorMemoryAllocation;
+  if (AllocationFails() || bytes > TheDevice().Free()) return cudaErrorMemoryAllocation;
   void* mapped = mmap(nullptr, PaddedBytes(bytes), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return cudaErrorMemoryAllocation;
@@ -271,6 +305,7 @@ cudaError_t cudaFree(void* memory) {
 }
 
 cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
+  if (AllocationFails()) return cudaErrorMemoryAllocation;
   *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
   if (*memory == nullptr) return cudaErrorMemoryAllocation;
   TheDevice().pinned[static_cast<const char*>(*memory)] = bytes;
@@ -346,8 +381,18 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return *graph == nullptr ? cudaErrorInvalidValue : cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new CUgraphExec_st{std::make_shared<const std::vector<std::function<void()>>>(graph->work)};
+  const std::size_t bytes = graph->work.size() * kGraphCommandBytes;
+  std::size_t& kept = TheDevice().kept_graph_bytes;
+  const std::size_t fresh = bytes - std::min(bytes, kept);
+  if (fresh > TheDevice().Free()) return cudaErrorMemoryAllocation;
+  TheDevice().used += fresh;
+  kept -= bytes - fresh;
+  *executable =
+      new CUgraphExec_st{bytes, std::make_shared<const std::vector<std::function<void()>>>(graph->work)};
   return cudaSuccess;
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+  return TheDevice().error;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   ++TheDevice().traffic.graphs;
@@ -360,6 +405,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  TheDevice().kept_graph_bytes += executable->device_bytes;
+  if (!TheDevice().keeps_graph_memory) ReleaseGraphMemory();
   delete executable;
   return cudaSuccess;
 }

@@ -3,7 +3,8 @@
 // REPRISE_EMULATION_STREAMS=deferred in the environment, as late as CUDA allows: when somebody waits for it.
 // Device memory is closed to host code: touching it outside of a stream's work is a segmentation fault. A
 // kernel that faults leaves an error that sticks, as on a device, and prints what it did. Once the file
-// $REPRISE_EMULATION_FAULT_FILE exists, the next launch faults.
+// $REPRISE_EMULATION_FAULT_FILE exists, the next launch faults. A graph takes device memory for each of its
+// commands while it can be launched.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +60,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
@@ -82,8 +84,9 @@ std::size_t NumWaiting();
 struct Traffic {
   int copies_to_device = 0;
   int copies_to_host = 0;
-  int graphs = 0;  // started
-  int waits = 0;   // for a stream or an event
+  int graphs = 0;       // started
+  int waits = 0;        // for a stream or an event
+  int allocations = 0;  // of device memory and of pinned memory
 };
 // Since the last call.
 Traffic TakeTraffic();
@@ -97,5 +100,12 @@ void FaultAfter(int num_launches);
 std::string TakeFault();
 // Tests: the memory of the emulated device; allocations beyond it fail.
 void SetDeviceMemoryBytes(std::size_t bytes);
+std::size_t DeviceMemoryInUse();
+// Tests: so many allocations, of device memory or pinned, succeed, and the next one fails.
+void FailAllocationAfter(int num_allocations);
+// Of device memory, for each command of a graph.
+inline constexpr std::size_t kGraphCommandBytes = std::size_t{16} << 10;
+// Tests: whether the memory of graphs that are gone is kept for graphs to come, as drivers may.
+void SetGraphMemoryIsKept(bool kept);
 
 }  // namespace reprise::cuda_emulation

@@ -314,5 +314,64 @@ TEST_CASE("cuda: after rejection the law is the target's") {
   CHECK(accepted == Approx(kDraws * overlap).epsilon(0.1));
 }
 
+// As many rows as need more room than staging begins with; row r draws token 7 r.
+struct CrowdedDraw {
+  static constexpr int kRows = 30;
+  static constexpr int kColumns = 4096;
+
+  CrowdedDraw() : rows(kRows) {
+    for (int r = 0; r < kRows; ++r) {
+      RowDraw& row = rows[static_cast<std::size_t>(r)];
+      row.repetition = 1.0f + 0.1f * static_cast<float>(r);
+      row.first_adjustment = static_cast<int>(adjustments.size());
+      row.num_adjustments = kColumns - r;
+      for (TokenId token = 0; token < row.num_adjustments; ++token)
+        adjustments.push_back({token, token == 7 * r ? 50.0f : 0.0f, 1});
+      row.first_ahead = static_cast<int>(ahead.size());
+      row.num_ahead = r % 3;
+      ahead.insert(ahead.end(), static_cast<std::size_t>(row.num_ahead), r);
+      row.num_logprobs = 1;
+      row.first_score = 2 * r;
+    }
+    std::mt19937 random(8);
+    std::normal_distribution<float> normal;
+    logits.resize(static_cast<std::size_t>(kRows) * kColumns);
+    for (float& logit : logits) logit = normal(random);
+  }
+
+  std::vector<RowDraw> rows;
+  std::vector<LogitAdjustment> adjustments;
+  std::vector<TokenId> ahead;
+  std::vector<float> logits;
+};
+
+TEST_CASE("cuda: rows that staging has no room for together are drawn in groups") {
+  const bool roomy = GENERATE(false, true);
+  const CrowdedDraw draw;
+  const std::unique_ptr<Backend> backend = MakeCudaLeg();
+  if (roomy) {
+    const StepLimits limits{.max_tokens = 1, .max_sequences = 1, .max_columns = 1 << 17, .max_context = 64};
+    REQUIRE(backend->Reserve(limits).ok());
+  }
+  constexpr int kScoreWords = sizeof(TokenScore) / sizeof(TokenId);
+  const DeviceRows logits(backend.get(), draw.logits, CrowdedDraw::kRows, CrowdedDraw::kColumns);
+  const DeviceTokens tokens(backend.get(), std::vector<TokenId>(CrowdedDraw::kRows));
+  const DeviceTokens scores(backend.get(), std::vector<TokenId>(CrowdedDraw::kRows * 2 * kScoreWords));
+  DrawArgs args;
+  args.logits = logits.view();
+  args.rows = draw.rows;
+  args.adjustments = draw.adjustments;
+  args.ahead = draw.ahead;
+  args.tokens = tokens.data();
+  args.scores = reinterpret_cast<TokenScore*>(scores.data());
+  backend->DrawRows(args);
+  const std::vector<TokenId> drawn = tokens.Read();
+  const std::vector<TokenId> scored = scores.Read();
+  for (std::size_t r = 0; r < drawn.size(); ++r) {
+    CHECK(drawn[r] == static_cast<TokenId>(7 * r));
+    CHECK(scored[r * 2 * kScoreWords] == drawn[r]);
+  }
+}
+
 }  // namespace
 }  // namespace reprise::test

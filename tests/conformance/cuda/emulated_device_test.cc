@@ -2,21 +2,16 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 
-#include "cli/session.h"
 #include "engine/engine.h"
 #include "kernels/cuda/emulation/runtime_api.h"
 #include "tests/conformance/cuda/cuda_legs.h"
-#include "tests/unit/engine/engine_fixture.h"
+#include "tests/conformance/cuda/engine_scene.h"
 
 namespace reprise::test {
 namespace {
 
-constexpr char kModel[] = "tests/data/models/smollm2";
-
 Result<std::unique_ptr<Decoder>> LoadOn(Backend& backend) {
-  const ModelConfig config = LoadModelConfig(kModel).value();
-  const auto checkpoint = std::move(Checkpoint::Open(kModel)).value();
-  return Decoder::Load(*checkpoint, config, backend, config.max_position);
+  return TryLoadTinyDecoder("smollm2", backend);
 }
 
 TEST_CASE("cuda: memory that runs out at the start is a message with the sum") {
@@ -41,23 +36,6 @@ TEST_CASE("cuda: memory that runs out at the start is a message with the sum") {
   REQUIRE(!core.ok());
   CHECK(core.status().code() == StatusCode::kResourceExhausted);
   CHECK(backend->Synchronize().ok());
-}
-
-TEST_CASE("cuda: the KV cache takes what is left of the GPU's share") {
-  const std::unique_ptr<Backend> backend = MakeCudaLeg();
-  const auto weights = backend->Allocate(std::size_t{1} << 20);
-  REQUIRE(weights.ok());
-  const MemoryUse memory = backend->memory();
-  EngineFlags flags;
-  EngineOptions options;
-  REQUIRE(SizeKvCache(*backend, flags, &options).ok());
-  const auto share = static_cast<std::uint64_t>(0.9 * static_cast<double>(memory.total));
-  CHECK(options.kv_cache_bytes == share - (memory.total - memory.free));
-
-  flags.gpu_memory_utilization = 1e-4;
-  const Status status = SizeKvCache(*backend, flags, &options);
-  CHECK(status.code() == StatusCode::kResourceExhausted);
-  CHECK_THAT(status.message(), Catch::Contains("in use") && Catch::Contains("--gpu-memory-utilization"));
 }
 
 TEST_CASE("cuda: keys and values in int8 are refused with what is allowed") {

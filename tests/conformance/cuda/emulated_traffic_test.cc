@@ -67,7 +67,7 @@ TEST_CASE("E13: a step is one copy to the device, one to the host, and one start
   const bool seeded = GENERATE(false, true);
   const TrafficWatch watch = Watch({method, length, penalties, seeded});
   INFO(DecodingMethodName(method) << " " << length << ", penalties " << penalties << ", seeded " << seeded);
-  // The first ones find out how much memory they need, and in the last one not everybody drafts.
+  // In the first ones lists are new, and in the last one not everybody drafts.
   REQUIRE(watch.steps.size() > 6);
   int graphs = 0, starts = 0;
   for (std::size_t i = 2; i + 2 < watch.steps.size(); ++i) {
@@ -76,6 +76,7 @@ TEST_CASE("E13: a step is one copy to the device, one to the host, and one start
     const int lists = watch.num_drafted[i] > 0 ? 2 : 1;
     CHECK(step.copies_to_device == lists);
     CHECK(step.copies_to_host == 1);
+    CHECK(step.allocations == 0);
     // For the results, and for drafts to be over; and for each list's copy before the next is written.
     CHECK(step.waits == 2 * lists);
     CHECK((watch.num_drafted[i] > 0) == (length > 0));

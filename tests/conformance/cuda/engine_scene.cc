@@ -6,11 +6,15 @@
 
 namespace reprise::test {
 
-std::unique_ptr<Decoder> LoadTinyDecoder(const std::string& name, Backend& backend) {
+Result<std::unique_ptr<Decoder>> TryLoadTinyDecoder(const std::string& name, Backend& backend) {
   const std::string path = "tests/data/models/" + name;
   const ModelConfig config = LoadModelConfig(path).value();
   const auto checkpoint = std::move(Checkpoint::Open(path)).value();
-  return std::move(Decoder::Load(*checkpoint, config, backend, config.max_position)).value();
+  return Decoder::Load(*checkpoint, config, backend, config.max_position);
+}
+
+std::unique_ptr<Decoder> LoadTinyDecoder(const std::string& name, Backend& backend) {
+  return std::move(TryLoadTinyDecoder(name, backend)).value();
 }
 
 EngineOptions TinyOptions() {

@@ -9,6 +9,7 @@
 
 namespace reprise::test {
 
+Result<std::unique_ptr<Decoder>> TryLoadTinyDecoder(const std::string& name, Backend& backend);
 std::unique_ptr<Decoder> LoadTinyDecoder(const std::string& name, Backend& backend);
 
 // Of few sequences and tokens: bits of a row hold for steps of up to 32.

@@ -15,7 +15,7 @@ using cuda::DeviceBuffer;
 using cuda::Stream;
 
 std::unique_ptr<Stream> NewStream() {
-  Result<std::unique_ptr<Stream>> stream = Stream::Create(0);
+  Result<std::unique_ptr<Stream>> stream = Stream::Create(0, /*graph_bytes=*/0);
   REQUIRE(stream.ok());
   return std::move(stream).value();
 }
@@ -38,12 +38,12 @@ TEST_CASE("cuda: weights expand to their bf16, padded with zeros") {
     const int stride = columns + 3;
     const std::vector<std::byte> data = RandomWeight(type, rows, columns, 80);
     const WeightSource source{type, data.data(), rows, columns, {}};
-    Result<std::unique_ptr<Weight>> weight = cuda::CudaWeight::Pack({&source, 1}, *stream, threads);
+    Result<std::unique_ptr<cuda::CudaWeight>> weight = cuda::CudaWeight::Pack({&source, 1}, *stream, threads);
     REQUIRE(weight.ok());
-    const auto& packed = static_cast<const cuda::CudaWeight&>(**weight).parts()[0].packed;
+    const auto& packed = (*weight)->parts()[0].packed;
     DeviceBuffer out(*stream);
     const std::size_t count = static_cast<std::size_t>(rows) * stride;
-    auto* device = static_cast<std::uint16_t*>(out.Reserve(count * sizeof(std::uint16_t)));
+    auto* device = static_cast<std::uint16_t*>(out.Get(count * sizeof(std::uint16_t)));
     cuda::ExpandToBf16(*stream, packed, device, stride);
     const std::vector<float> exact = DequantizeAll(type, data, rows, columns);
     const std::vector<std::uint16_t> got = Read(*stream, device, count);
@@ -65,10 +65,10 @@ TEST_CASE("cuda: activations are rounded to bf16 once, padded with zeros") {
   const int stride = cuda::PaddedColumns(kColumns);
   const std::vector<float> x = RandomRows(kRows, kColumns, 81);
   DeviceBuffer in(*stream), out(*stream);
-  void* device_x = in.Reserve(x.size() * sizeof(float));
+  void* device_x = in.Get(x.size() * sizeof(float));
   stream->Upload(device_x, x.data(), x.size() * sizeof(float));
   const std::size_t count = static_cast<std::size_t>(kRows) * stride;
-  auto* device = static_cast<std::uint16_t*>(out.Reserve(count * sizeof(std::uint16_t)));
+  auto* device = static_cast<std::uint16_t*>(out.Get(count * sizeof(std::uint16_t)));
   const cuda::ProductInput input = {
       {static_cast<const float*>(device_x), kRows, kColumns, kColumns}, kColumns, Prologue::kRelu};
   cuda::PrepareBf16Rows(*stream, input, device);

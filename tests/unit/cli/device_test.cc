@@ -1,4 +1,4 @@
-// --device, and the size of the KV cache on one with memory of its own.
+// --device.
 #include <catch2/catch.hpp>
 
 #include "cli/session.h"
@@ -27,13 +27,6 @@ TEST_CASE("a GPU that cannot be had is a sentence", "[cli]") {
   const Status status = MakeBackend(flags).status();
   CHECK(status.code() == StatusCode::kFailedPrecondition);
   CHECK_THAT(status.message(), Catch::StartsWith("cuda:4000: "));
-}
-
-TEST_CASE("on the host the size of the KV cache is the user's", "[cli]") {
-  EngineOptions options;
-  options.kv_cache_bytes = 12345;
-  CHECK(SizeKvCache(*MakeReferenceBackend(), EngineFlags(), &options).ok());
-  CHECK(options.kv_cache_bytes == 12345);
 }
 
 }  // namespace

@@ -319,5 +319,15 @@ TEST_CASE("Options that cannot work are refused with the reason", "[engine]") {
         std::string::npos);
 }
 
+TEST_CASE("On the host the size of the KV cache is the user's, whatever a GPU's share", "[engine]") {
+  TinyModel model;
+  EngineOptions options = TestOptions();
+  options.gpu_memory_utilization = 0.9;
+  options.kv_cache_bytes = std::uint64_t{100} << 10;
+  const auto core = MakeCore(model, options);
+  CHECK(core->info().kv_cache_bytes <= options.kv_cache_bytes);
+  CHECK(core->info().kv_cache_bytes > options.kv_cache_bytes / 2);
+}
+
 }  // namespace
 }  // namespace reprise

@@ -31,11 +31,12 @@ class Scene {
     core = std::move(EngineCore::Create(*target_.backend, models, options)).value();
     const DraftLimits limits{target_.decoder->config().vocab_size, kBlockSize, kStepTokens,
                              options.max_num_seqs, 64};
-    auto inner = DraftModelProposer::Create(
-        *target_.backend, *draft_.decoder,
+    auto inner = std::make_unique<DraftModelProposer>(
+        *draft_.decoder,
         core->kv_cache().layers().last(static_cast<std::size_t>(draft_.decoder->num_layers())),
-        core->scheduler().block_pool(), limits);
-    auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
+        core->scheduler().block_pool(), limits,
+        DraftModelProposer::AllocateDraws(*target_.backend, *draft_.decoder, limits).value());
+    auto owned = std::make_unique<DraftingSpy>(std::move(inner));
     spy = owned.get();
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
     proposers[IndexOf(ProposerKind::kDraftModel)] = std::move(owned);

@@ -38,13 +38,13 @@ class Scene {
     limits.drawn = core->drawn_memory().ids();
     limits.first_drawn = core->drawn_memory().first_draft(ProposerKind::kRecycle);
     const KvCache& cache = core->kv_cache();
-    auto inner =
-        RecycleProposer::Create(*target_.backend, *module_,
-                                {cache.layers().last(static_cast<std::size_t>(module_->num_layers())),
-                                 cache.hidden_states(), core->scheduler().block_pool()},
-                                limits, num_read);
+    auto inner = std::make_unique<RecycleProposer>(
+        *target_.backend, *module_,
+        RecycleProposer::Memory{cache.layers().last(static_cast<std::size_t>(module_->num_layers())),
+                                cache.hidden_states(), core->scheduler().block_pool()},
+        limits, RecycleScratch::Allocate(*target_.backend, *module_, limits).value(), num_read);
     std::array<std::unique_ptr<Proposer>, kNumProposers> proposers;
-    auto owned = std::make_unique<DraftingSpy>(std::move(inner).value());
+    auto owned = std::make_unique<DraftingSpy>(std::move(inner));
     spy = owned.get();
     proposers[IndexOf(ProposerKind::kRecycle)] = std::move(owned);
     const StepCosts costs{CostCurve({{1, 1e-3}, {64, 1e-3}}), 0, {}};
