@@ -4,12 +4,11 @@
     python benches/papers/distillspec_draft.py --model SmolLM2.gguf --train-prompts prompts.jsonl --prompts dev.jsonl
         --work DIR [--out docs/results/distillspec-smollm2.json]
 
-Needs the packages of train/. All drafts start as the target's first layer and learn from the same answers, which the
-target samples at temperature 1. Cross-entropy sees `--tokens` of them; distillation as many, three quarters by forward
-KL, and the rest by what the temperature asks for: forward KL of sharpened distributions for greedy decoding, the total
-variation distance, which is the rate of rejection itself, for sampling. Figures are of the target's answers to
-`--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on when the command is
-repeated.
+Needs the packages of train/. Both drafts start as the target's first layer, learn from the same answers, which the target
+samples at temperature 1, and see as many of their tokens. One learns the sampled tokens by cross-entropy. The other
+starts with forward KL and ends with the total variation distance, which is the rate of rejection itself. Figures are of
+the target's answers to `--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on
+when the command is repeated.
 """
 
 import argparse
@@ -27,9 +26,9 @@ TRAIN_TOKENS = 1_000_000  # of all answers to the training prompts
 VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
 COMMON = ("--layers 1 --draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
           "--checkpoint-minutes 5").split()
-FIRST_STAGE = "--divergence fkl --lr 8e-3"
-LAST_STAGE = {0: "--divergence fkl --temperature 0.5 --lr 4e-3", 1: "--divergence tvd --lr 4e-3"}
-BASELINE = f"{CROSS_ENTROPY} --lr 4e-3"
+# Stages and their shares of the tokens; the learning rate starts anew in each.
+CROSS_ENTROPY_STAGES = [(f"{CROSS_ENTROPY} --lr 4e-3", 1)]
+DISTILLED_STAGES = [("--divergence fkl --lr 8e-3", 3), ("--divergence tvd --lr 4e-3", 1)]
 
 
 def parse_arguments():
@@ -54,11 +53,16 @@ def write_prompts(options, shop):
     shop.prompts("held-out").write_text("".join(held_out), encoding="utf-8")
 
 
-def distil(options, shop, name, flags, tokens):
-    """The draft's directory, trained unless it is there."""
-    return shop.trained("distil", name, "draft", "--target", options.model, "--hidden", shop.states("train", 1),
-                        "--validation", shop.states("validation", 0), *COMMON, *flags.split(), "--tokens", tokens,
-                        "--seed", options.seed)
+def distil(options, shop, name, stages):
+    """The draft's directory behind the last of the stages; those that are done are skipped."""
+    start, shares = [], sum(share for _, share in stages)
+    for number, (flags, share) in enumerate(stages, 1):
+        draft = shop.trained("distil", f"{name}-{number}", "draft", "--target", options.model, "--hidden",
+                             shop.states("train", 1), "--validation", shop.states("validation", 0), *COMMON,
+                             *flags.split(), *start, "--tokens", options.tokens * share // shares, "--seed",
+                             options.seed)
+        start = ["--start", draft]
+    return draft
 
 
 def efficiencies(options, shop, drafts, temperature):
@@ -76,18 +80,15 @@ def main():
     write_prompts(options, shop)
     shop.write_states([("train", 1), ("validation", 0), ("held-out", 0), ("held-out", 1)], ANSWER_TOKENS,
                       {"train": TRAIN_TOKENS})
-    baseline = distil(options, shop, "cross-entropy", BASELINE, options.tokens)
-    first = distil(options, shop, "forward-kl", FIRST_STAGE, options.tokens * 3 // 4)
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
               "train_tokens": TRAIN_TOKENS, "seed": options.seed, "temperatures": {}}
-    for temperature, flags in LAST_STAGE.items():
-        distilled = distil(options, shop, f"temperature-{temperature}", f"--start {first} {flags}",
-                           options.tokens - options.tokens * 3 // 4)
+    baseline = distil(options, shop, "cross-entropy", CROSS_ENTROPY_STAGES)
+    distilled = distil(options, shop, "distilled", DISTILLED_STAGES)
+    for temperature in (0, 1):
         measured = efficiencies(options, shop, [distilled, baseline], temperature)
         rows, against = measured[str(distilled)], measured[str(baseline)]
-        result["temperatures"][str(temperature)] = {
-            "answers": len(rows), "distilled": pooled(rows), "cross_entropy": pooled(against),
-            "last_stage": flags, **gain([rows], [against])}
+        result["temperatures"][str(temperature)] = {"answers": len(rows), "distilled": pooled(rows),
+                                                    "cross_entropy": pooled(against), **gain([rows], [against])}
     publish(result, options.out)
 
 

@@ -20,8 +20,7 @@ AttentionState RowsFrom(const AttentionState& state, int row) {
 }  // namespace
 
 void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, SeenTiles seen,
-                              const TileWalk& walk, const RowBlock& block,
-                              const AttentionState& state) const {
+                              TileWalk& walk, const RowBlock& block, const AttentionState& state) const {
   const KvGeometry& geometry = args.kv.geometry;
   const int group = args.queries.columns / geometry.head_dim / geometry.num_kv_heads;
   const int begin = seen.first * kKeyTile;
@@ -40,7 +39,7 @@ void CpuAttention::AttendRows(const AttentionArgs& args, const CpuAttentionPlan:
     work.last[r] = std::min(range.last - begin, positions - 1);
   }
   if (block.fetch) {
-    const auto ahead = walk.Ahead(2 * seen.count);
+    const auto ahead = walk.FetchNext(2 * seen.count);
     work.ahead = ahead.data();
     work.ahead_tiles = static_cast<int>(ahead.size());
   }
@@ -136,8 +135,11 @@ Status CpuAttention::Run(const AttentionArgs& args) {
   const std::size_t floats =
       (2 * StateFloats(rows, dim) + static_cast<std::size_t>(rows) * (dim + 1) + 31) / 16 * 16;
   RETURN_IF_ERROR(scratch_.Reserve(floats * sizeof(float) * threads_.num_threads()));
-  for (TileWalk& walk : walks_) walk.Reset(args, plan);
-  threads_.ParallelFor(static_cast<int>(plan.items_.size()), 1, [&](int begin, int end, int thread) {
+  // Each thread has its own share of the items (ThreadPool).
+  const auto items = std::ssize(plan.items_);
+  const int threads = threads_.num_threads();
+  for (int t = 0; t < threads; ++t) walks_[t].Reset(args, plan, static_cast<int>(items * (t + 1) / threads));
+  threads_.ParallelFor(static_cast<int>(items), 1, [&](int begin, int end, int thread) {
     for (int i = begin; i < end; ++i)
       RunItem(args, plan, i, walks_[thread], reinterpret_cast<float*>(scratch_.data()) + floats * thread);
   });

@@ -36,7 +36,7 @@ class CpuAttention {
   void FinishTile(const AttentionArgs& args, const CpuAttentionPlan& plan, const CpuAttentionPlan::Tile& tile,
                   const AttentionState& state) const;
   void AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, SeenTiles seen,
-                  const TileWalk& walk, const RowBlock& block, const AttentionState& state) const;
+                  TileWalk& walk, const RowBlock& block, const AttentionState& state) const;
 
   const KernelTable& kernels_;
   ThreadPool& threads_;

@@ -46,6 +46,13 @@ std::size_t TileOffset(const TileLayout& layout, int tile) {
          static_cast<std::size_t>(tile / kSuperBlockTiles) * layout.header_bytes;
 }
 
+// Of each chunk but the last: nearly alike, as each fetches the next one, and whole super-blocks.
+int ChunkTiles(int tiles) {
+  const int chunks = (tiles - 1) / kChunkTiles + 1;
+  if (chunks == 1) return tiles;
+  return ((tiles - 1) / chunks / kSuperBlockTiles + 1) * kSuperBlockTiles;
+}
+
 void FetchOutput(const MatrixView& out, int first_row, int rows, int column) {
   for (int r = 0; r < rows; ++r) {
     __builtin_prefetch(out.row(first_row + r) + column, 1);
@@ -56,18 +63,24 @@ void FetchOutput(const MatrixView& out, int first_row, int rows, int column) {
 }  // namespace
 
 int CpuMatMul::PanelSet::PanelOfRow(int row) const {
-  const int larger = rows % panels;  // the first `larger` panels have one row more
-  const int size = rows / panels;
-  const int in_larger = larger * (size + 1);
-  return row < in_larger ? row / (size + 1) : larger + (row - in_larger) / size;
+  const int in_larger = larger_panels * (panel_rows + 1);
+  return row < in_larger ? row / (panel_rows + 1) : larger_panels + (row - in_larger) / panel_rows;
 }
 
 CpuMatMul::PanelSet CpuMatMul::MakePanelSet(WeightType type, int rows, int tiles, int panel_rows) const {
   const TileLayout& layout = GetTileLayout(type);
   const ActivationKind kind = kernels_.activation[static_cast<int>(type)];
-  return {
-      kind,   layout.offset, rows, (rows + panel_rows - 1) / panel_rows, PanelBytesPerTileRow(kind) * tiles,
-      nullptr};
+  const int panels = (rows + panel_rows - 1) / panel_rows;
+  const std::size_t tile_row_bytes = PanelBytesPerTileRow(kind);
+  return {.kind = kind,
+          .offset = layout.offset,
+          .rows = rows,
+          .panels = panels,
+          .panel_rows = rows / panels,
+          .larger_panels = rows % panels,
+          .tile_row_bytes = tile_row_bytes,
+          .bytes_per_row = tile_row_bytes * tiles,
+          .data = nullptr};
 }
 
 float* CpuMatMul::ThreadSums(int thread) const {
@@ -175,33 +188,36 @@ CpuMatMul::SumsTarget CpuMatMul::TargetOf(const MatMulArgs& args, const CpuWeigh
   return {direct, part.first_row + group * kTileRows, columns, ThreadSums(thread)};
 }
 
-void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, Chunk chunk, const Pass& pass,
-                              const SumsTarget& target) const {
-  const TileLayout& layout = GetTileLayout(product.type);
+void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, const Chunk& chunk,
+                              const Pass& pass, const SumsTarget& target) const {
+  const TileLayout& layout = *product.layout;
   const PanelSet& set = *product.set;
   const int panels = pass.last - pass.first;
+  const int chunk_tiles = chunk.last_tile - chunk.first_tile;
   const std::byte* tiles = product.group + TileOffset(layout, chunk.first_tile);
   // One panel: it streams, and fetches some way ahead. Several: each fetches its part of the next chunk, so
   // that memory never idles while the weights at hand are multiplied.
   const std::byte* fetch =
       panels == 1 ? tiles + kPrefetchBytes : product.group + TileOffset(layout, chunk.last_tile);
-  const int tile_lines = layout.tile_bytes / 64;
+  int tile_lines = layout.tile_bytes / 64;
+  if (chunk.next_tiles > chunk_tiles) tile_lines = (tile_lines * chunk.next_tiles - 1) / chunk_tiles + 1;
+  const int panel_lines = panels == 1 ? tile_lines : (tile_lines + panels - 1) / panels;
   int lines_left = tile_lines;
   for (int p = pass.first; p < pass.last; ++p) {
     const int rows = set.Rows(p);
     const int row = set.FirstRow(p);
-    const std::byte* panel = set.Panel(p) + PanelBytesPerTileRow(set.kind) * rows * chunk.first_tile;
-    const int lines = std::min((tile_lines + panels - 1) / panels, lines_left);
+    const std::byte* panel =
+        set.data + set.bytes_per_row * row + set.tile_row_bytes * rows * chunk.first_tile;
+    const int lines = std::min(panel_lines, lines_left);
     lines_left -= lines;
     // Sums that wait for further chunks need room of their own; others are written out at once.
     float* sums = target.direct
                       ? args.out.row(row) + target.column
                       : target.scratch + (chunk.only ? 0 : (row - set.FirstRow(pass.first)) * kTileRows);
     if (chunk.last && !target.direct) FetchOutput(args.out, row, rows, target.column);
-    kernels_.matmul[static_cast<int>(product.type)][rows](tiles, chunk.last_tile - chunk.first_tile, panel,
-                                                          sums, target.direct ? args.out.stride : kTileRows,
-                                                          chunk.resume, {fetch, lines});
-    fetch += static_cast<std::ptrdiff_t>(lines) * 64 * (chunk.last_tile - chunk.first_tile);
+    product.kernels[rows](tiles, chunk_tiles, panel, sums, target.direct ? args.out.stride : kTileRows,
+                          chunk.resume, {fetch, lines});
+    fetch += static_cast<std::ptrdiff_t>(lines) * 64 * chunk_tiles;
     if (chunk.last && !target.direct) {
       kernels_.write_sums({sums, rows, target.columns,
                            args.bias == nullptr ? nullptr : args.bias + target.column, args.accumulate,
@@ -213,13 +229,14 @@ void CpuMatMul::MultiplyChunk(const MatMulArgs& args, const Product& product, Ch
 void CpuMatMul::MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
                                 const SumsTarget& target) const {
   const int tiles = product.tiles;
-  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : std::min(tiles, kChunkTiles);
+  const int chunk_tiles = pass.last - pass.first == 1 ? tiles : ChunkTiles(tiles);
   const bool only = chunk_tiles == tiles && !product.resumes && product.finishes;
   for (int first = 0; first < tiles; first += chunk_tiles) {
     const int last = std::min(tiles, first + chunk_tiles);
     MultiplyChunk(args, product,
-                  {first, last, only, product.resumes || first > 0, product.finishes && last == tiles}, pass,
-                  target);
+                  {first, last, last == tiles ? chunk_tiles : std::min(chunk_tiles, tiles - last), only,
+                   product.resumes || first > 0, product.finishes && last == tiles},
+                  pass, target);
   }
 }
 
@@ -236,11 +253,14 @@ void CpuMatMul::MultiplyGroup(const MatMulArgs& args, int group, int done, int t
   const int row_group = group - part.first_group;
   const SumsTarget target = TargetOf(args, part, row_group, thread);
   MultiplyProduct(args,
-                  {part.type, part.group(row_group), weight.num_tiles(), &set, false, second == nullptr},
+                  {&GetTileLayout(part.type), kernels_.matmul[static_cast<int>(part.type)],
+                   part.group(row_group), weight.num_tiles(), &set, false, second == nullptr},
                   {first, last}, target);
   if (second == nullptr) return;
   const CpuWeight::Part& added = second->parts()[0];
-  MultiplyProduct(args, {added.type, added.group(row_group), second->num_tiles(), &sets_.back(), true, true},
+  MultiplyProduct(args,
+                  {&GetTileLayout(added.type), kernels_.matmul[static_cast<int>(added.type)],
+                   added.group(row_group), second->num_tiles(), &sets_.back(), true, true},
                   {first, last}, target);
 }
 

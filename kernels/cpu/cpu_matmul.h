@@ -23,17 +23,21 @@ class CpuMatMul {
   Status Run(const MatMulArgs& args);
 
  private:
-  // The step's rows in one activation form, cut into panels of nearly equal numbers of rows.
+  // The step's rows in one activation form, cut into panels of nearly equal numbers of rows. What follows
+  // from the counts is kept: it is needed for every group.
   struct PanelSet {
     ActivationKind kind;
     int offset;  // of the weights' codes
     int rows;    // of the step
     int panels;
+    int panel_rows;     // of a panel
+    int larger_panels;  // the first of them, which have one row more
+    std::size_t tile_row_bytes;
     std::size_t bytes_per_row;
     std::byte* data;
 
-    int FirstRow(int panel) const { return panel * (rows / panels) + std::min(panel, rows % panels); }
-    int Rows(int panel) const { return rows / panels + (panel < rows % panels ? 1 : 0); }
+    int FirstRow(int panel) const { return panel * panel_rows + std::min(panel, larger_panels); }
+    int Rows(int panel) const { return panel_rows + (panel < larger_panels ? 1 : 0); }
     int PanelOfRow(int row) const;
     std::byte* Panel(int panel) const { return data + FirstRow(panel) * bytes_per_row; }
   };
@@ -46,7 +50,8 @@ class CpuMatMul {
   // A group of weight rows and the activations it is multiplied with. The second product of a MatMul resumes
   // the first one's sums, so both have their rows cut into the same panels.
   struct Product {
-    WeightType type;
+    const TileLayout* layout;
+    const MatMulKernel* kernels;  // by panel rows
     const std::byte* group;
     int tiles;
     const PanelSet* set;
@@ -54,12 +59,14 @@ class CpuMatMul {
     bool finishes;  // nothing is added after it
   };
 
-  // Tiles [first_tile, last_tile) of a group.
+  // Tiles [first_tile, last_tile) of a group. To be passed by reference: a copy reads in one what has just
+  // been written in parts, and so waits for all stores before it, the last group's output among them.
   struct Chunk {
     int first_tile;
     int last_tile;
-    bool only;    // all that goes into the sums
-    bool resume;  // sums have been begun
+    int next_tiles;  // of the chunk that is multiplied after it
+    bool only;       // all that goes into the sums
+    bool resume;     // sums have been begun
     bool last;
   };
   struct SumsTarget {
@@ -77,7 +84,7 @@ class CpuMatMul {
   void MultiplyGroup(const MatMulArgs& args, int group, int done, int thread) const;
   void MultiplyProduct(const MatMulArgs& args, const Product& product, const Pass& pass,
                        const SumsTarget& target) const;
-  void MultiplyChunk(const MatMulArgs& args, const Product& product, Chunk chunk, const Pass& pass,
+  void MultiplyChunk(const MatMulArgs& args, const Product& product, const Chunk& chunk, const Pass& pass,
                      const SumsTarget& target) const;
   SumsTarget TargetOf(const MatMulArgs& args, const CpuWeight::Part& part, int group, int thread) const;
   float* ThreadSums(int thread) const;

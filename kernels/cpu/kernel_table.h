@@ -96,8 +96,7 @@ inline constexpr int kKeyTile = 16;
 inline constexpr int kPartition = 256;
 inline constexpr int kPartitionTiles = kPartition / kKeyTile;
 inline constexpr int kMaxAttentionRows = 6;
-// Memory is asked for a tile when the tile this many before it, in the order of use, is read: a partition's
-// keys and values.
+// Memory is asked for a tile at most so many before it is used: a partition's keys and values.
 inline constexpr int kTilesAhead = 2 * kPartitionTiles;
 // Below every score: the maximum of no scores.
 inline constexpr float kNoScore = -1e30f;

@@ -6,6 +6,13 @@
 
 namespace reprise {
 
+namespace {
+
+// The least of keys and values that is fetched before it is used.
+constexpr std::ptrdiff_t kLeastAheadBytes = 16384;
+
+}  // namespace
+
 SeenTiles TilesSeen(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int partition) {
   const int begin = partition * kPartition;
   const int first = std::max(begin, Visible(args, tile.sequence, tile.first_token).first);
@@ -19,33 +26,43 @@ int FirstPartition(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile
   return std::max(item.first, Visible(args, tile.sequence, tile.first_token).first / kPartition);
 }
 
-void TileWalk::Reset(const AttentionArgs& args, const CpuAttentionPlan& plan) {
+void TileWalk::Reset(const AttentionArgs& args, const CpuAttentionPlan& plan, int end) {
   args_ = &args;
   plan_ = &plan;
+  end_ = end;
   item_ = -1;
+  tile_bytes_ = static_cast<std::ptrdiff_t>(kKeyTile * args.kv.geometry.head_bytes());
+  least_ahead_ = static_cast<int>(std::clamp<std::ptrdiff_t>(kLeastAheadBytes / tile_bytes_, 1, kTilesAhead));
 }
 
 void TileWalk::BeginItem(int item) {
-  if (item == item_) return;
+  if (item == item_ && item < end_) return;
   item_ = next_item_ = item;
+  end_ = std::max(end_, item + 1);
   next_partition_ = -1;
   size_ = 0;
   Fill();
+  asked_ = std::min(size_, least_ahead_);
+  for (int i = 0; i < asked_; ++i) {
+    for (std::ptrdiff_t line = 0; line < tile_bytes_; line += 64) __builtin_prefetch(tiles_[i] + line);
+  }
 }
 
-std::span<const std::byte* const> TileWalk::Ahead(int count) const {
-  return {tiles_ + kTilesAhead, static_cast<std::size_t>(std::clamp(size_ - kTilesAhead, 0, count))};
+std::span<const std::byte* const> TileWalk::FetchNext(int count) {
+  const int first = std::max(asked_, count);
+  asked_ = std::clamp(std::min(size_, count + std::max(count, least_ahead_)), first, first + count);
+  return {tiles_ + first, static_cast<std::size_t>(asked_ - first)};
 }
 
 void TileWalk::LeavePartition(int count) {
   std::copy(tiles_ + count, tiles_ + size_, tiles_);
   size_ -= count;
+  asked_ = std::max(0, asked_ - count);
   Fill();
 }
 
 void TileWalk::Fill() {
-  const int items = static_cast<int>(plan_->items_.size());
-  while (size_ < kWanted && next_item_ < items) {
+  while (size_ < kWanted && next_item_ < end_) {
     const CpuAttentionPlan::Item& item = plan_->items_[next_item_];
     const CpuAttentionPlan::Tile& tile = plan_->tiles_[item.tile];
     if (next_partition_ < 0) next_partition_ = FirstPartition(*args_, tile, item);

@@ -23,16 +23,17 @@ int FirstPartition(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile
 // One thread's. An item is begun, each partition of it that is seen is left, and the item is ended.
 class alignas(64) TileWalk {
  public:
-  // Before the first item of a layer. The arguments must outlive the last.
-  void Reset(const AttentionArgs& args, const CpuAttentionPlan& plan);
+  // Before the first item of a layer: those before `end` are the thread's own, and nothing beyond them is
+  // fetched. The arguments must outlive the last item.
+  void Reset(const AttentionArgs& args, const CpuAttentionPlan& plan, int end);
 
   void BeginItem(int item);
   void EndItem() { ++item_; }
 
   // The keys' tiles of the partition at hand; those of its values follow.
   const std::byte* const* tiles() const { return tiles_; }
-  // What to fetch while `count` of them are read: fewer at the end.
-  std::span<const std::byte* const> Ahead(int count) const;
+  // What to fetch while the first `count` of them are read: as many as that, or fewer.
+  std::span<const std::byte* const> FetchNext(int count);
   // The partition at hand has `count` tiles, keys and values.
   void LeavePartition(int count);
 
@@ -45,10 +46,14 @@ class alignas(64) TileWalk {
 
   const AttentionArgs* args_ = nullptr;
   const CpuAttentionPlan* plan_ = nullptr;
+  int end_ = 0;
+  std::ptrdiff_t tile_bytes_ = 0;
+  int least_ahead_ = 0;     // tiles
   int item_ = -1;           // at hand; -1: none
   int next_item_ = 0;       // of the partition that is appended next
   int next_partition_ = 0;  // -1: the item's first
   int size_ = 0;
+  int asked_ = 0;  // of them, from the first on: they are fetched
   const std::byte* tiles_[kWanted + 2 * kPartitionTiles] = {};
 };
 

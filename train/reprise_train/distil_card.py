@@ -34,7 +34,7 @@ speculative decoding. Embedding and head are the target's and are not stored her
 | | |
 |---|---|
 | target | {target.name}, `base_sha256` {target.fingerprint()} |
-| start | {_START.get(identity["init"], identity["init"]).format(len(draft.layers))} |
+| start | {_START.get(identity["init"], f"the trained draft {identity['init']}").format(len(draft.layers))} |
 | trained on | {position.tokens / 1e6:.2f} M answer tokens; on-policy share {identity["on_policy"]:g} at temperature {identity["sample_temperature"]:g}, the rest written by the target |
 | steps, time | {position.step}, {duration(position.active_seconds)}; the first {identity["sft_steps"]} by cross-entropy |
 | objective | {identity["divergence"]}, temperature {identity["temperature"]:g} |
