@@ -23,7 +23,7 @@ class Drafting {
  public:
   // The models have been reserved for steps of the scheduler's size, and `memory` was allocated for them.
   // `kv` has the layers of target, module and draft, in that order. All outlive this. With `profile`,
-  // measures what steps cost; a device error is what it returns then.
+  // measures what steps cost; a device error then shows in Backend::Synchronize.
   static std::unique_ptr<Drafting> Create(Backend& backend, const EngineModels& models, const KvCache& kv,
                                           const DrawnMemory& drawn, DraftMemory memory,
                                           const Scheduler& scheduler, bool profile);
