@@ -22,7 +22,7 @@ import machine
 
 DRAFT_TOKENS = 4
 ANSWER_TOKENS = 256
-TRAIN_TOKENS = 1_000_000  # of all answers to the training prompts
+TRAIN_TOKENS = 1_000_000  # after so many of answers to the training prompts no more are asked for
 VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
 COMMON = ("--layers 1 --draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
           "--checkpoint-minutes 5").split()
@@ -81,7 +81,7 @@ def main():
     shop.write_states([("train", 1), ("validation", 0), ("held-out", 0), ("held-out", 1)], ANSWER_TOKENS,
                       {"train": TRAIN_TOKENS})
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
-              "train_tokens": TRAIN_TOKENS, "seed": options.seed, "temperatures": {}}
+              "seed": options.seed, "temperatures": {}}
     baseline = distil(options, shop, "cross-entropy", CROSS_ENTROPY_STAGES)
     distilled = distil(options, shop, "distilled", DISTILLED_STAGES)
     for temperature in (0, 1):
