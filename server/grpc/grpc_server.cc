@@ -1,6 +1,7 @@
 #include "server/grpc/grpc_server.h"
 
 #include <grpc/grpc.h>
+#include <grpc/support/log.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/log.h"
 #include "engine/engine.h"
 #include "reprise/v1/generation.grpc.pb.h"
 #include "server/grpc/call_context.h"
@@ -22,6 +24,12 @@ namespace reprise {
 namespace {
 
 constexpr char kServiceName[] = "reprise.v1.Generation";
+
+// gRPC's own complaints, most of them about what a client did, in the form of our log.
+void LogFromGrpc(gpr_log_func_args* line) {
+  Log(line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug, "grpc",
+      {{"reason", line->message}, {"source", line->file}});
+}
 
 // The methods, each a conversion around one call of the service.
 class GenerationService final : public v1::Generation::CallbackService {
@@ -165,8 +173,11 @@ class GrpcServer::Impl {
                                                : MakeTlsCredentials(tls)) {}
 
   Status Start(const ServerOptions& options) {
-    static std::once_flag health;
-    std::call_once(health, [] { grpc::EnableDefaultHealthCheckService(true); });
+    static std::once_flag process_wide;
+    std::call_once(process_wide, [] {
+      gpr_set_log_function(&LogFromGrpc);
+      grpc::EnableDefaultHealthCheckService(true);
+    });
     const std::string host = options.grpc_host.empty() ? options.host : options.grpc_host;
     const std::string wanted = host + ":" + std::to_string(options.grpc_port);
     grpc::ServerBuilder builder;
