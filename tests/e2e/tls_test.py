@@ -320,10 +320,11 @@ class MutualTls(TlsDaemon, harness.DaemonTest):
                               (self.authority.issue("impostor"), "UNKNOWN_CA")):
             for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
                 context = self.authority.client(client, maximum_version=version)
-                with self.subTest(client=client, version=version), self.assertRaisesRegex(ssl.SSLError, alert):
-                    tls = self.open_tls(context)
-                    tls.sendall(b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
-                    tls.recv(1)  # with TLS 1.3 the client hears of it after its own side of the handshake
+                with self.subTest(alert=alert, version=version):
+                    with self.assertRaisesRegex(ssl.SSLError, alert):
+                        tls = self.open_tls(context)
+                        tls.sendall(b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
+                        tls.recv(1)  # with TLS 1.3 the client hears of it after its own side of the handshake
         self.daemon.wait_for_log("peer did not return a certificate")
 
     @needs_grpc
