@@ -47,7 +47,7 @@ class TlsConnection final : public StreamConnection<asio::ssl::stream<tcp::socke
     if (error.category() != asio::error::get_ssl_category()) return Close();  // the client went away
     // OpenSSL has sent its alert, where there is one. The client must have the time to read it.
     below_tls_ = true;
-    if (ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_HTTP_REQUEST) {
+    if (error.value() == ERR_PACK(ERR_LIB_SSL, 0, SSL_R_HTTP_REQUEST)) {
       return Refuse(400, "this port speaks HTTPS: use https:// in place of http://");
     }
     LogFailure(error);

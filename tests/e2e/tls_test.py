@@ -133,9 +133,11 @@ class Tls(TlsDaemon, harness.DaemonTest):
                                          generation_pb2_grpc.GenerationStub(channel).ServerInfo)
 
     def test_a_whole_reply_ends_with_close_notify(self):
+        # Without the notice, the last read is an error.
+        context = self.authority.client()
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         for version, framing in (("1.1", b"transfer-encoding: chunked"), ("1.0", b"")):
-            # Without the notice, the last read is an error.
-            connection = self.open_tls(self.daemon.tls, suppress_ragged_eofs=False)
+            connection = self.open_tls(context, suppress_ragged_eofs=False)
             body = b'{"prompt": "the king", "max_tokens": 20, "stream": true}'
             connection.sendall(b"POST /v1/completions HTTP/%s\r\nHost: a\r\nConnection: close\r\n"
                                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
