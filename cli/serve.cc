@@ -15,9 +15,13 @@
 namespace reprise {
 namespace {
 
-void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo& info, double seconds) {
-  LogInfo("ready", {{"http", "http://" + server.http_address()},
+void LogReady(const Server& server, const LoadedModel& loaded, const EngineInfo& info, const TlsOptions& tls,
+              double seconds) {
+  LogInfo("ready", {{"http", (tls.cert.empty() ? "http://" : "https://") + server.http_address()},
                     {"grpc", server.grpc_address().empty() ? std::string("off") : server.grpc_address()},
+                    {"tls", tls.cert.empty()        ? "off"
+                            : tls.client_ca.empty() ? "on"
+                                                    : "on, clients need a certificate"},
                     {"model", loaded.model().name()},
                     {"decoding", ListMethods(info.proposers)},
                     {"backend", info.backend},
@@ -39,16 +43,17 @@ Status Serve(const ServeFlags& flags, SignalWatcher& signals) {
                    Engine::Create(*loaded.backend, loaded.models(), engine_options, server->observer()));
   RETURN_IF_ERROR(CheckDecoding(flags.decoding, engine->info()));
   signals.OnReload([&server] {
-    const Status status = server->ReloadKeys();
+    const Status status = server->Reload();
     if (status.ok()) {
-      LogInfo("keys re-read");
+      LogInfo("API keys and TLS files re-read");
     } else {
-      LogError("keys not re-read; the old ones stay", {{"reason", status.message()}});
+      LogError("not all re-read: what is bad stays as it was", {{"reason", status.message()}});
     }
   });
   signals.BeginServing();
   server->Serve(&loaded.model(), engine.get());
-  LogReady(*server, loaded, engine->info(), std::chrono::duration<double>(Clock::now() - start).count());
+  LogReady(*server, loaded, engine->info(), flags.server.tls,
+           std::chrono::duration<double>(Clock::now() - start).count());
 
   signals.WaitForTermination();
   LogInfo("draining", {{"timeout_seconds", flags.drain_timeout_s}});

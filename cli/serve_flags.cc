@@ -40,6 +40,15 @@ void ServeFlags::Declare(Flags* flags) {
   DeclareDecoding(flags, "Decoding method of requests that name none", &decoding);
   flags->Text("api-key-file", "FILE", "Keys that clients must send, one a line; without it none is needed",
               &server.api_key_file);
+  flags->Text(
+      "tls-cert", "FILE",
+      "Certificate chain in PEM, the server's own first: HTTP and gRPC speak TLS only; needs --tls-key",
+      &server.tls.cert);
+  flags->Text("tls-key", "FILE", "The certificate's private key in PEM, without a passphrase",
+              &server.tls.key);
+  flags->Text("tls-client-ca", "FILE",
+              "Root certificates in PEM: only clients with a certificate under one of them get in",
+              &server.tls.client_ca);
   flags->Switch("metrics-open", "Let /metrics be read without a key", &server.metrics_open);
   flags->Text("allowed-origins", "LIST",
               "Web pages that may call from a browser (CORS), separated by commas; * is any",

@@ -13,13 +13,20 @@ struct HttpLimits {
   std::size_t max_header_bytes = 16 * 1024;
   std::size_t max_body_bytes = std::size_t{32} << 20;  // also the largest gRPC message
   int max_connections = 4096;
-  // Seconds. A request's header must be complete that long after its first byte, its body that long after the
-  // header; a connection may idle that long between requests; a client may leave us unable to write that
-  // long.
+  // Seconds. A request's header must be complete that long after its first byte, and so must the handshake
+  // that opens a connection over TLS or gRPC; a request's body that long after the header; a connection may
+  // idle that long between requests; a client may leave us unable to write that long.
   double header_timeout_s = 15;
   double body_timeout_s = 120;
   double idle_timeout_s = 120;
   double write_timeout_s = 120;
+};
+
+// Files in PEM. All empty: no TLS.
+struct TlsOptions {
+  std::string cert;       // the server's certificate, then those between it and a root
+  std::string key;        // of that certificate; RSA or EC, without a passphrase
+  std::string client_ca;  // roots: only clients with a certificate under one of them get in; empty: all do
 };
 
 struct ServerOptions {
@@ -28,6 +35,7 @@ struct ServerOptions {
   std::string grpc_host;  // empty: `host`
   int grpc_port = 50051;  // 0: a free one; -1: no gRPC
   HttpLimits limits;
+  TlsOptions tls;  // for HTTP and gRPC alike
 
   // What clients call the model; empty: the model's own name.
   std::string served_model_name;

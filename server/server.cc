@@ -16,6 +16,7 @@
 #include "server/lifecycle.h"
 #include "server/metrics/metrics.h"
 #include "server/service.h"
+#include "server/tls_files.h"
 
 namespace reprise {
 namespace {
@@ -36,11 +37,12 @@ class Server::Impl {
   Status Start() {
     const ServerOptions& options = service_.options();
     RETURN_IF_ERROR(keys_.Load(options.api_key_file));
-    ASSIGN_OR_RETURN(http_, HttpServer::Listen(options.host, options.port, options.limits));
+    RETURN_IF_ERROR(tls_.Load(options.tls));
+    ASSIGN_OR_RETURN(http_, HttpServer::Listen(options.host, options.port, options.limits, &tls_));
     api_ = std::make_unique<HttpApi>(&service_, http_.get(), &keys_);
     http_->Run([this](std::shared_ptr<Exchange> exchange) { api_->Handle(std::move(exchange)); });
     if (options.grpc_port >= 0) {
-      ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(&service_, &keys_, [this](std::function<void()> task) {
+      ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(&service_, &keys_, &tls_, [this](std::function<void()> task) {
                          http_->Post(std::move(task));
                        }));
     }
@@ -87,7 +89,13 @@ class Server::Impl {
   const HttpServer& http() const { return *http_; }
   const GrpcServer* grpc() const { return grpc_.get(); }
   Metrics* metrics() { return &metrics_; }
-  Status ReloadKeys() { return keys_.Reload(); }
+
+  Status Reload() {
+    const Status keys = keys_.Reload();
+    const Status tls = tls_.Reload();
+    if (keys.ok() || tls.ok()) return keys.ok() ? tls : keys;
+    return Status(keys.code(), keys.message() + "; " + tls.message());
+  }
 
  private:
   // Keeps gRPC's health service in step, and logs when health changes.
@@ -122,6 +130,7 @@ class Server::Impl {
   Metrics metrics_;
   Service service_;
   ApiKeys keys_;
+  TlsFiles tls_;
   Engine* engine_ = nullptr;
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<HttpApi> api_;
@@ -171,8 +180,8 @@ bool Server::Drain(double seconds) {
 void Server::Stop() {
   impl_->Stop();
 }
-Status Server::ReloadKeys() {
-  return impl_->ReloadKeys();
+Status Server::Reload() {
+  return impl_->Reload();
 }
 
 }  // namespace reprise

@@ -22,7 +22,8 @@ class Model;
 // Any thread, but one at a time.
 class Server {
  public:
-  // UNAVAILABLE names an address that cannot be had; NOT_FOUND or INVALID_ARGUMENT a bad key file.
+  // UNAVAILABLE names an address that cannot be had; NOT_FOUND or INVALID_ARGUMENT a bad file of API keys or
+  // for TLS.
   static Result<std::unique_ptr<Server>> Start(const ServerOptions& options);
   ~Server();  // Stop
 
@@ -46,8 +47,10 @@ class Server {
   // Closes every connection. Once; the destructor does it too.
   void Stop();
 
-  // Reads the API keys again (SIGHUP). On an error the old ones stay.
-  Status ReloadKeys();
+  // Reads the API keys and the files for TLS again (SIGHUP): new requests meet
+  // the new keys, new connections the new certificate. What cannot be used leaves the old in place, and the
+  // error says why.
+  Status Reload();
 
  private:
   class Impl;

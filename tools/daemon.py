@@ -9,15 +9,19 @@ import threading
 import time
 
 # The one line that `reprise serve` logs when it is ready, as text or as JSON.
-READY = re.compile(r'\bready\b.*\bhttp://([^\s",]+):(\d+).*\bgrpc\W+([^\s",]+):(\d+)')
+READY = re.compile(r'\bready\b.*\bhttps?://([^\s",]+):(\d+).*\bgrpc\W+([^\s",]+):(\d+)')
 
 
 class Daemon:
-    """A `reprise serve` process on 127.0.0.1; a context manager that stops it, whatever happens."""
+    """A `reprise serve` process on 127.0.0.1; a context manager that stops it, whatever happens.
 
-    def __init__(self, binary, *flags, env=None, timeout_s=120):
+    `tls` is the ssl.SSLContext of its clients, where the flags say that it speaks TLS.
+    """
+
+    def __init__(self, binary, *flags, env=None, timeout_s=120, tls=None):
         self.command = [str(binary), "serve", "--port", "0", "--grpc-port", "0", *map(str, flags)]
         self.timeout_s = timeout_s
+        self.tls = tls
         self.log = []
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env,
@@ -85,7 +89,9 @@ class Daemon:
     # --- HTTP
 
     def connect(self, timeout_s=120):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+        if self.tls is None:
+            return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout_s, context=self.tls)
 
     def request(self, method, path, body=None, headers=None):
         """Status, headers, body; a body that is no bytes is sent as JSON, JSON that comes back is decoded."""

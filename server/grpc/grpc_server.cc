@@ -1,6 +1,7 @@
 #include "server/grpc/grpc_server.h"
 
 #include <grpc/grpc.h>
+#include <grpc/support/log.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -10,17 +11,25 @@
 #include <mutex>
 #include <utility>
 
+#include "base/log.h"
 #include "engine/engine.h"
 #include "reprise/v1/generation.grpc.pb.h"
 #include "server/grpc/call_context.h"
 #include "server/grpc/call_reactors.h"
 #include "server/grpc/reflection.h"
+#include "server/grpc/tls_credentials.h"
 #include "server/version.h"
 
 namespace reprise {
 namespace {
 
 constexpr char kServiceName[] = "reprise.v1.Generation";
+
+// gRPC's own complaints, most of them about what a client did, in the form of our log.
+void LogFromGrpc(gpr_log_func_args* line) {
+  Log(line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug, "grpc",
+      {{"reason", line->message}, {"source", line->file}});
+}
 
 // The methods, each a conversion around one call of the service.
 class GenerationService final : public v1::Generation::CallbackService {
@@ -156,21 +165,28 @@ class GenerationService final : public v1::Generation::CallbackService {
 
 class GrpcServer::Impl {
  public:
-  Impl(Service* service, const ApiKeys* keys, Executor executor)
+  Impl(Service* service, const ApiKeys* keys, const TlsFiles* tls, Executor executor)
       : generation_(service, keys, std::move(executor)),
         reflection_(keys,
-                    {kServiceName, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}) {}
+                    {kServiceName, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}),
+        credentials_(tls->current() == nullptr ? grpc::InsecureServerCredentials()
+                                               : MakeTlsCredentials(tls)) {}
 
   Status Start(const ServerOptions& options) {
-    static std::once_flag health;
-    std::call_once(health, [] { grpc::EnableDefaultHealthCheckService(true); });
+    static std::once_flag process_wide;
+    std::call_once(process_wide, [] {
+      gpr_set_log_function(&LogFromGrpc);
+      grpc::EnableDefaultHealthCheckService(true);
+    });
     const std::string host = options.grpc_host.empty() ? options.host : options.grpc_host;
     const std::string wanted = host + ":" + std::to_string(options.grpc_port);
     grpc::ServerBuilder builder;
     // Without this two daemons would share a port, and each get some of the calls.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.limits.max_body_bytes));
-    builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                               static_cast<int>(options.limits.header_timeout_s * 1000));
+    builder.AddListeningPort(wanted, credentials_, &port_);
     builder.RegisterService(&generation_);
     builder.RegisterService(&reflection_);
     server_ = builder.BuildAndStart();
@@ -205,14 +221,15 @@ class GrpcServer::Impl {
  private:
   GenerationService generation_;
   ReflectionService reflection_;
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;  // the server does not keep them
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   int port_ = 0;
 };
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(Service* service, const ApiKeys* keys,
-                                                      Executor executor) {
-  auto impl = std::make_unique<Impl>(service, keys, std::move(executor));
+                                                      const TlsFiles* tls, Executor executor) {
+  auto impl = std::make_unique<Impl>(service, keys, tls, std::move(executor));
   RETURN_IF_ERROR(impl->Start(service->options()));
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }

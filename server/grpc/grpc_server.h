@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "server/api_keys.h"
 #include "server/service.h"
+#include "server/tls_files.h"
 
 namespace reprise {
 
@@ -18,7 +19,8 @@ class GrpcServer {
 
   // Binds and serves. All arguments outlive the server; `executor` must run every task before the server is
   // destroyed. UNAVAILABLE names an address that cannot be had.
-  static Result<std::unique_ptr<GrpcServer>> Start(Service* service, const ApiKeys* keys, Executor executor);
+  static Result<std::unique_ptr<GrpcServer>> Start(Service* service, const ApiKeys* keys, const TlsFiles* tls,
+                                                   Executor executor);
   ~GrpcServer();
 
   const std::string& address() const;

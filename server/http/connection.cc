@@ -21,6 +21,12 @@ Clock::duration Seconds(double seconds) {
 }  // namespace
 
 void Connection::Start() {
+  Enter(State::kOpening);
+  AsyncOpen();
+}
+
+void Connection::OnOpened() {
+  if (closed()) return;
   Enter(State::kIdle);
   Read();
 }
@@ -39,6 +45,7 @@ void Connection::Enter(State state) {
     case State::kIdle:
       seconds = limits.idle_timeout_s;
       break;
+    case State::kOpening:
     case State::kHeader:
       seconds = limits.header_timeout_s;
       break;
@@ -65,6 +72,8 @@ void Connection::CheckDeadline(TimePoint now) {
     case State::kBody:
       return Refuse(408, "the request's body did not arrive in time");
     case State::kIdle:
+      return Linger();
+    case State::kOpening:
     case State::kLingering:
       return Close();
     case State::kReplying:
@@ -74,7 +83,7 @@ void Connection::CheckDeadline(TimePoint now) {
 }
 
 void Connection::Read() {
-  if (reading_ || state_ == State::kClosed) return;
+  if (reading_ || closed()) return;
   if (exchange_ != nullptr && input_.size() >= kMaxReadAhead) return;
   reading_ = true;
   AsyncRead();
@@ -82,7 +91,7 @@ void Connection::Read() {
 
 void Connection::OnRead(bool gone, std::size_t bytes) {
   reading_ = false;
-  if (state_ == State::kClosed) return;
+  if (closed()) return;
   if (gone) {
     // A client that has sent all it wants may still be reading a reply that is complete.
     if (exchange_ != nullptr && reply_complete_) {
@@ -100,7 +109,7 @@ void Connection::OnRead(bool gone, std::size_t bytes) {
 
 // Takes requests off the input until one is to be answered or bytes are missing.
 void Connection::Process() {
-  if (exchange_ != nullptr || state_ == State::kLingering || state_ == State::kClosed) return;
+  if (exchange_ != nullptr || state_ == State::kLingering || closed()) return;
   switch (reader_.Feed(&input_)) {
     case RequestReader::Outcome::kExpectContinue:
       Send("HTTP/1.1 100 Continue\r\n\r\n", /*last=*/false);
@@ -141,7 +150,7 @@ void Connection::FinishExchange() {
 }
 
 void Connection::Send(std::string bytes, bool last) {
-  if (state_ == State::kClosed) return;
+  if (closed()) return;
   if (output_.empty()) {
     output_ = std::move(bytes);
   } else {
@@ -165,14 +174,13 @@ void Connection::Flush() {
 
 void Connection::OnWritten(bool gone) {
   writing_ = false;
-  if (state_ == State::kClosed) return;
+  if (closed()) return;
   if (gone) return Close();
   if (!output_.empty() || reply_complete_) return Flush();
   if (state_ == State::kLingering) return Linger();
   if (exchange_ != nullptr) exchange_->NotifyWritable();
 }
 
-// Answers what cannot be read as a request, and ends the connection.
 void Connection::Refuse(int status, const std::string& message) {
   HttpResponse response = ProtocolError(status, message);
   state_ = State::kLingering;
@@ -180,8 +188,6 @@ void Connection::Refuse(int status, const std::string& message) {
   Send(FormatHead(response, BodyFraming::kLength, /*keep_alive=*/false) + response.body, /*last=*/false);
 }
 
-// Says that nothing more will come, then waits for the client to close: closing first, with bytes of it
-// unread, could destroy the reply on its way.
 void Connection::Linger() {
   Enter(State::kLingering);
   ShutdownSend();
@@ -189,7 +195,7 @@ void Connection::Linger() {
 }
 
 void Connection::Close() {
-  if (state_ == State::kClosed) return;
+  if (closed()) return;
   const std::shared_ptr<Connection> self = shared_from_this();
   Enter(State::kClosed);
   CloseStream();

@@ -1,6 +1,6 @@
-// One client connection: reads requests, hands each to the server, sends its reply, then reads the next, so
-// that pipelined requests are answered in order. While a reply is being made it keeps reading, to notice when
-// the client goes away.
+// One client connection: opens its transport, reads requests, hands each to the server, sends its reply, then
+// reads the next, so that pipelined requests are answered in order. While a reply is being made it keeps
+// reading, to notice when the client goes away.
 //
 // Network thread only.
 #pragma once
@@ -47,34 +47,45 @@ class Connection : public ReplySink, public std::enable_shared_from_this<Connect
  protected:
   // The transport below. Each calls back On... once, with true when the peer has gone; reads go to
   // read_buffer_.
+  //
+  // Before anything else: whatever the transport needs before the first request. OnOpened, or else one of
+  // Close, Refuse and Linger.
+  virtual void AsyncOpen() = 0;
   virtual void AsyncRead() = 0;
   virtual void AsyncWrite(const std::string& bytes) = 0;
+  // Tells the peer that nothing more will come.
   virtual void ShutdownSend() = 0;
   virtual void CloseStream() = 0;
   // Calls `task` soon, not from within this call.
   virtual void Defer(std::function<void()> task) = 0;
 
+  void OnOpened();
   void OnRead(bool gone, std::size_t bytes);
   void OnWritten(bool gone);
+  bool closed() const { return state_ == State::kClosed; }
+
+  // Answers what cannot be read as a request, and ends the connection.
+  void Refuse(int status, const std::string& message);
+  // Says that nothing more will come, then waits for the client to close: closing first, with bytes of it
+  // unread, could destroy what was sent last on its way.
+  void Linger();
 
   std::array<char, 16 * 1024> read_buffer_;
 
  private:
-  enum class State { kIdle, kHeader, kBody, kReplying, kLingering, kClosed };
+  enum class State { kOpening, kIdle, kHeader, kBody, kReplying, kLingering, kClosed };
 
   void Read();
   void Process();
   void BeginExchange();
   void FinishExchange();
   void Flush();
-  void Refuse(int status, const std::string& message);
-  void Linger();
   void Enter(State state);
 
   ConnectionHost* const host_;
   RequestReader reader_;
   std::string input_;
-  State state_ = State::kIdle;
+  State state_ = State::kOpening;
   TimePoint deadline_ = TimePoint::max();
 
   std::shared_ptr<Exchange> exchange_;  // being answered

@@ -19,6 +19,7 @@
 #include "base/thread_name.h"
 #include "server/http/error_response.h"
 #include "server/http/stream_connection.h"
+#include "server/http/tls_connection.h"
 
 namespace reprise {
 namespace {
@@ -45,7 +46,8 @@ bool IsProbe(const std::string& path) {
 
 class HttpServer::Impl {
  public:
-  explicit Impl(const HttpLimits& limits) : acceptor_(io_), sweep_timer_(io_), accept_timer_(io_) {
+  Impl(const HttpLimits& limits, const TlsFiles* tls)
+      : tls_(*tls), acceptor_(io_), sweep_timer_(io_), accept_timer_(io_) {
     host_.limits = limits;
     host_.done = [this](const Exchange& exchange, double seconds) { OnDone(exchange, seconds); };
     host_.closed = [this](const std::shared_ptr<Connection>& connection) { connections_.erase(connection); };
@@ -134,20 +136,29 @@ class HttpServer::Impl {
   void Admit(tcp::socket socket) {
     ErrorCode ignored;
     socket.set_option(tcp::no_delay(true), ignored);
+    const std::shared_ptr<const TlsSet> tls = tls_.current();
     if (connections_.size() >= static_cast<std::size_t>(host_.limits.max_connections)) {
-      HttpResponse full = ProtocolError(503, "too many connections");
-      full.headers.emplace_back("Retry-After", "1");
-      // One attempt, without waiting: the few bytes fit a new socket's buffer.
-      socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(FormatHead(full, BodyFraming::kLength, false) + full.body), ignored);
-      socket.shutdown(tcp::socket::shutdown_send, ignored);
+      // Over TLS it could be said only after a handshake: the client just sees the connection closed.
+      if (tls == nullptr) RefuseFull(&socket);
       return;
     }
-    auto connection = std::make_shared<StreamConnection<tcp::socket>>(std::move(socket), &host_);
+    const std::shared_ptr<Connection> connection =
+        tls == nullptr ? std::make_shared<StreamConnection<tcp::socket>>(&host_, std::move(socket))
+                       : MakeTlsConnection(std::move(socket), tls->context.get(), &host_);
     const bool first = connections_.empty();
     connections_.insert(connection);
     if (first && !sweeping_) Sweep();
     connection->Start();
+  }
+
+  static void RefuseFull(tcp::socket* socket) {
+    HttpResponse full = ProtocolError(503, "too many connections");
+    full.headers.emplace_back("Retry-After", "1");
+    // One attempt, without waiting: the few bytes fit a new socket's buffer.
+    ErrorCode ignored;
+    socket->non_blocking(true, ignored);
+    socket->write_some(asio::buffer(FormatHead(full, BodyFraming::kLength, false) + full.body), ignored);
+    socket->shutdown(tcp::socket::shutdown_send, ignored);
   }
 
   void Sweep() {
@@ -184,6 +195,7 @@ class HttpServer::Impl {
     if (--num_active_ == 0) idle_.notify_all();
   }
 
+  const TlsFiles& tls_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
   asio::thread_pool worker_{1};
@@ -207,8 +219,8 @@ class HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Listen(const std::string& host, int port,
-                                                       const HttpLimits& limits) {
-  auto impl = std::make_unique<Impl>(limits);
+                                                       const HttpLimits& limits, const TlsFiles* tls) {
+  auto impl = std::make_unique<Impl>(limits, tls);
   RETURN_IF_ERROR(impl->Listen(host, port));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }

@@ -9,15 +9,16 @@
 #include "base/status.h"
 #include "server/http/exchange.h"
 #include "server/options.h"
+#include "server/tls_files.h"
 
 namespace reprise {
 
 class HttpServer {
  public:
   // Binds and listens; nothing is accepted before Run. UNAVAILABLE names the address and what the system
-  // said.
+  // said. `tls` outlives the server: each connection is opened with what it holds then.
   static Result<std::unique_ptr<HttpServer>> Listen(const std::string& host, int port,
-                                                    const HttpLimits& limits);
+                                                    const HttpLimits& limits, const TlsFiles* tls);
   ~HttpServer();
 
   // "127.0.0.1:8000", with the port that was picked for 0.

@@ -13,26 +13,32 @@
 namespace reprise {
 
 template <typename Stream>
-class StreamConnection final : public Connection {
+class StreamConnection : public Connection {
  public:
-  StreamConnection(Stream stream, ConnectionHost* host) : Connection(host), stream_(std::move(stream)) {}
+  // `arguments` make the stream.
+  template <typename... Arguments>
+  explicit StreamConnection(ConnectionHost* host, Arguments&&... arguments)
+      : Connection(host), stream_(std::forward<Arguments>(arguments)...) {}
 
- private:
+ protected:
   using ErrorCode = boost::system::error_code;
 
-  std::shared_ptr<StreamConnection> Self() {
-    return std::static_pointer_cast<StreamConnection>(shared_from_this());
+  void AsyncOpen() override { OnOpened(); }
+  void AsyncRead() override { ReadFrom(stream_); }
+  void AsyncWrite(const std::string& bytes) override { WriteTo(stream_, bytes); }
+
+  // `layer` is the stream, or one below it.
+  template <typename Layer>
+  void ReadFrom(Layer& layer) {
+    layer.async_read_some(boost::asio::buffer(read_buffer_), [self = Self()](ErrorCode error, std::size_t n) {
+      self->OnRead(static_cast<bool>(error), n);
+    });
   }
 
-  void AsyncRead() override {
-    stream_.async_read_some(
-        boost::asio::buffer(read_buffer_),
-        [self = Self()](ErrorCode error, std::size_t n) { self->OnRead(static_cast<bool>(error), n); });
-  }
-
-  void AsyncWrite(const std::string& bytes) override {
+  template <typename Layer>
+  void WriteTo(Layer& layer, const std::string& bytes) {
     boost::asio::async_write(
-        stream_, boost::asio::buffer(bytes),
+        layer, boost::asio::buffer(bytes),
         [self = Self()](ErrorCode error, std::size_t) { self->OnWritten(static_cast<bool>(error)); });
   }
 
@@ -51,6 +57,11 @@ class StreamConnection final : public Connection {
   }
 
   Stream stream_;
+
+ private:
+  std::shared_ptr<StreamConnection> Self() {
+    return std::static_pointer_cast<StreamConnection>(shared_from_this());
+  }
 };
 
 }  // namespace reprise

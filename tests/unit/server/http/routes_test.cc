@@ -123,7 +123,7 @@ TEST_CASE("Keys guard all but the probes", "[routes]") {
   }
   CHECK(Post(daemon.port(), "/v1/completions", "{}").status == 401);
   keys.Write("other\n");
-  REQUIRE(daemon.server->ReloadKeys().ok());
+  REQUIRE(daemon.server->Reload().ok());
   CHECK(Get(daemon.port(), "/version", "Authorization: Bearer secret\r\n").status == 401);
   CHECK(Get(daemon.port(), "/version", "Authorization: Bearer other\r\n").status == 200);
 }
