@@ -4,7 +4,7 @@
     python benches/papers/distillspec_draft.py --model SmolLM2.gguf --train-prompts prompts.jsonl --prompts dev.jsonl
         --work DIR [--out docs/results/distillspec-smollm2.json]
 
-Needs the packages of train/. Both drafts start as the target's first layer, learn from the same answers, which the target
+Needs the packages of train/. Both drafts start as the target's first layers, learn from the same answers, which the target
 samples at temperature 1, and see as many of their tokens. One learns the sampled tokens by cross-entropy. The other
 starts with forward KL and ends with the total variation distance, which is the rate of rejection itself. Figures are of
 the target's answers to `--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on
@@ -24,7 +24,7 @@ DRAFT_TOKENS = 4
 ANSWER_TOKENS = 256
 TRAIN_TOKENS = 1_000_000  # after so many of answers to the training prompts no more are asked for
 VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
-COMMON = ("--layers 1 --draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
+COMMON = ("--draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
           "--checkpoint-minutes 5").split()
 # Stages and their shares of the tokens; the learning rate starts anew in each.
 CROSS_ENTROPY_STAGES = [(f"{CROSS_ENTROPY} --lr 4e-3", 1)]
@@ -39,6 +39,7 @@ def parse_arguments():
     add("--prompts", required=True, type=pathlib.Path, help="of the figures, JSON lines with a 'prompt'")
     add("--work", required=True, type=pathlib.Path, help="folder of all that is made on the way")
     add("--build", default=ROOT / "build/release", type=pathlib.Path)
+    add("--layers", default=2, type=int, help="of each draft")
     add("--tokens", default=4_000_000, type=int, help="that each draft sees")
     add("--seed", default=1, type=int)
     add("--out", type=pathlib.Path, help="write the figures to this JSON file")
@@ -59,8 +60,8 @@ def distil(options, shop, name, stages):
     for number, (flags, share) in enumerate(stages, 1):
         draft = shop.trained("distil", f"{name}-{number}", "draft", "--target", options.model, "--hidden",
                              shop.states("train", 1), "--validation", shop.states("validation", 0), *COMMON,
-                             *flags.split(), *start, "--tokens", options.tokens * share // shares, "--seed",
-                             options.seed)
+                             "--layers", options.layers, *flags.split(), *start, "--tokens",
+                             options.tokens * share // shares, "--seed", options.seed)
         start = ["--start", draft]
     return draft
 
@@ -80,8 +81,8 @@ def main():
     write_prompts(options, shop)
     shop.write_states([("train", 1), ("validation", 0), ("held-out", 0), ("held-out", 1)], ANSWER_TOKENS,
                       {"train": TRAIN_TOKENS})
-    result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "tokens": options.tokens,
-              "seed": options.seed, "temperatures": {}}
+    result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "layers": options.layers,
+              "tokens": options.tokens, "seed": options.seed, "temperatures": {}}
     baseline = distil(options, shop, "cross-entropy", CROSS_ENTROPY_STAGES)
     distilled = distil(options, shop, "distilled", DISTILLED_STAGES)
     for temperature in (0, 1):

@@ -17,10 +17,10 @@ extract() {
   [[ -d $3 ]] || "$REPRISE" extract --model "$1" --tokens "$2" --out "$3" --context 640
 }
 
-# COMMAND OUT flags...: a run of reprise_train for MINUTES, or the rest of one.
+# COMMAND OUT MINUTES flags...: a run of reprise_train, or the rest of one.
 train() {
-  local command=$1 out=$2 resume=()
-  shift 2
+  local command=$1 out=$2 minutes=$3 resume=()
+  shift 3
   [[ -e $out/checkpoint.pt ]] && resume=(--resume)
-  PYTHONPATH=$ROOT/train "$PYTHON" -m "reprise_train.$command" --out "$out" --minutes "$MINUTES" "${resume[@]}" "$@"
+  PYTHONPATH=$ROOT/train "$PYTHON" -m "reprise_train.$command" --out "$out" --minutes "$minutes" "${resume[@]}" "$@"
 }

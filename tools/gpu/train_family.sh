@@ -12,4 +12,4 @@ source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/train_common.sh"
 readonly TEXT=$1 OUT=$2
 shift 2
 
-train base "$OUT/run" --data "$TEXT" --recycle-layers 1 --batch-tokens 65536 "$@"
+train base "$OUT/run" "$MINUTES" --data "$TEXT" --recycle-layers 1 --batch-tokens 65536 "$@"

@@ -14,5 +14,5 @@ shift 4
 
 extract "$MODEL" "$ANSWERS" "$OUT/hidden"
 extract "$MODEL" "$HELD_OUT" "$OUT/held-out"
-train recycle "$OUT/run" --base "$MODEL" --hidden "$OUT/hidden" --validation "$OUT/held-out" \
+train recycle "$OUT/run" "$MINUTES" --base "$MODEL" --hidden "$OUT/hidden" --validation "$OUT/held-out" \
   --frequencies "$ANSWERS" --batch-tokens 8192 --lr 6e-3 "$@"

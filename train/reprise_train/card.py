@@ -30,6 +30,17 @@ class Results:
         return asdict(self)
 
 
+def _joint_training(settings: dict) -> str:
+    """A sentence about the recycle module that the model was trained with; nothing where there was none."""
+    if settings["recycle_layers"] == 0:
+        return ""
+    return (
+        f"Trained jointly with a recycle module of {settings['recycle_layers']} layer(s), as in RecycleGPT "
+        "(arXiv 2308.03421): the loss is the\nsum of both cross-entropies, the module's with weight "
+        f"{settings['recycle_weight']:g}.\n"
+    )
+
+
 def model_card(settings: dict, facts: dict, results: Results, command: str) -> str:
     """Markdown with the front matter that model hubs read."""
     model = settings["model"]
@@ -73,7 +84,7 @@ documents. Held out, as whole books with all their editions in the collection ({
 {results.steps} steps, {results.tokens / 1e6:.1f} M tokens ({results.epochs:.2f} passes over the text), {duration(results.active_seconds)} of training steps on a CPU.
 Muon for the matrices of the layers, AdamW for embedding and norms; {settings["batch_tokens"]} tokens a step; learning rate {settings["lr"]:g} after {settings["warmup_steps"]} steps of
 warm-up, cosine to {settings["min_lr"]:g}; weight decay {settings["weight_decay"]:g}. Sequence lengths, each with the share of the run at which it starts: `{settings["seq_len"]}`.
-
+{_joint_training(settings)}
 ```
 {command}
 ```
