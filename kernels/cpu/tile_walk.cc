@@ -34,7 +34,7 @@ void TileWalk::BeginItem(int item) {
   next_partition_ = -1;
   size_ = 0;
   Fill();
-  asked_ = std::min(size_, kAhead);
+  asked_ = std::min(kAhead, (size_ + 1) / 2);  // of little, the rest while this is read
   for (int i = 0; i < asked_; ++i) {
     for (std::ptrdiff_t line = 0; line < tile_bytes_; line += 64) __builtin_prefetch(tiles_[i] + line);
   }
