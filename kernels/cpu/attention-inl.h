@@ -66,7 +66,7 @@ struct Ahead {
   const std::byte* const* tiles;
   int left;  // tiles after it
   std::ptrdiff_t tile_bytes;
-  int softmax_lines;  // for each row and tile, in each pass of the softmax
+  int softmax_lines;  // for each tile, in each pass of the softmax
 };
 
 template <KvType kType>
@@ -74,7 +74,7 @@ REPRISE_INLINE Ahead StartAhead(const AttendPartition& work) {
   constexpr int kSoftmaxPasses = kType == KvType::kInt8 ? 2 : 1;
   constexpr int kTileCells = kKeyTile / kTogether<kType>;
   const std::ptrdiff_t bytes = kScalesBytes<kType> + work.head_dim * (kTileCells * kCellBytes<kType>);
-  const std::ptrdiff_t softmax_bytes = bytes / (4 * kSoftmaxPasses * work.rows);
+  const std::ptrdiff_t softmax_bytes = bytes / (4 * kSoftmaxPasses);
   Ahead ahead = {nullptr,          nullptr, work.ahead,
                  work.ahead_tiles, bytes,   static_cast<int>((softmax_bytes + 63) / 64)};
   if (ahead.left == 0) return ahead;
@@ -88,7 +88,6 @@ REPRISE_INLINE Ahead StartAhead(const AttendPartition& work) {
 // the start of the next.
 REPRISE_INLINE void FetchAhead(Ahead* ahead, std::ptrdiff_t bytes) {
   if (ahead->at == nullptr) return;
-  REPRISE_UNROLL
   for (std::ptrdiff_t i = 0; i < bytes; i += 64)
     _mm_prefetch(reinterpret_cast<const char*>(ahead->at + i), _MM_HINT_T0);
   ahead->at += bytes;
@@ -119,9 +118,19 @@ REPRISE_INLINE void ScoreUnit(const float* words, const std::byte* const (&keys)
   }
 }
 
-// scores[r][16 (tile + i) ..] for kTiles tiles.
-template <KvType kType, int kRows, int kTiles>
-REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, Ahead* ahead,
+// Lane i of a where row r sees position i of tile t, of b elsewhere. kWhole: every row sees every position.
+template <bool kWhole>
+REPRISE_INLINE Vec SelectSeen(const AttendPartition& work, int r, int t, Vec a, Vec b) {
+  if constexpr (kWhole) return a;
+  const int first = work.first[r] - kKeyTile * t;
+  const int last = work.last[r] - kKeyTile * t;
+  if (first <= 0 && last >= kKeyTile - 1) return a;
+  return SelectRange(first, last, a, b);
+}
+
+// scores[r][16 (tile + i) ..] for kTiles tiles; maximum[r] grows with those that the row sees.
+template <KvType kType, int kRows, int kTiles, bool kWhole>
+REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, Ahead* ahead, Vec (&maximum)[kRows],
                                float (&scores)[kRows][kPartition]) {
   using Kind = Cells<kType>;
   typename Kind::Unit sum[kRows][kTiles];
@@ -153,63 +162,92 @@ REPRISE_INLINE void ScoreTiles(const AttendPartition& work, int tile, Ahead* ahe
     for (int i = 0; i < kTiles; ++i) {
       Vec scale = Set(work.score_scale[r]);
       if constexpr (kType == KvType::kInt8) scale = Mul(scale, LoadScales(keys[i] - kScalesBytes<kType>));
-      Store(scores[r] + kKeyTile * (tile + i), Mul(Kind::ToFloats(sum[r][i]), scale));
+      const Vec score = Mul(Kind::ToFloats(sum[r][i]), scale);
+      Store(scores[r] + kKeyTile * (tile + i), score);
+      maximum[r] = Max(maximum[r], SelectSeen<kWhole>(work, r, tile + i, score, Set(kNoScore)));
     }
   }
 }
 
-// As SelectRange; most tiles are seen whole.
-REPRISE_INLINE Vec SelectSeen(int first, int last, Vec a, Vec b) {
-  if (first <= 0 && last >= kKeyTile - 1) return a;
-  return SelectRange(first, last, a, b);
+// Weights that meet values of int8, in registers: what one row's are until they are rounded.
+struct LargestWeight {
+  Vec largest;
+  Vec check;  // becomes NaN with any weight that is not finite
+};
+
+// Turns scores into weights, zero outside the rows' ranges, and adds them to sum[r]. Weights that meet values
+// of int8 are multiplied by the values' scales, once they are summed.
+template <KvType kType, int kRows, bool kWhole>
+REPRISE_INLINE void WeighTile(const AttendPartition& work, int t, const Vec (&top)[kRows], Vec (&sum)[kRows],
+                              LargestWeight (&largest)[kRows], float (&scores)[kRows][kPartition]) {
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    float* at = scores[r] + kKeyTile * t;
+    Vec weight = SelectSeen<kWhole>(work, r, t, Exp(Sub(Load(at), top[r])), Zero());
+    sum[r] = Add(sum[r], weight);
+    if constexpr (kType == KvType::kInt8) {
+      weight = SelectSeen<kWhole>(work, r, t, Mul(weight, LoadScales(work.value_tiles[t])), Zero());
+      largest[r].largest = Max(largest[r].largest, weight);
+      largest[r].check = Fma(weight, Zero(), largest[r].check);
+    }
+    Store(at, weight);
+  }
 }
 
-// Turns the scores of one row into weights, zero outside its range; writes its maximum and sum. Weights that
-// meet values of int8 are multiplied by the values' scales, once they are summed.
-template <KvType kType>
-REPRISE_INLINE void Softmax(const AttendPartition& work, int r, int first_tile, int last_tile, Ahead* ahead,
-                            float* scores) {
-  const int first = work.first[r];
-  const int last = work.last[r];
-  Vec maximum = Set(kNoScore);
-  for (int t = first_tile; t <= last_tile; ++t) {
-    const int at = kKeyTile * t;
-    maximum = Max(maximum, SelectSeen(first - at, last - at, Load(scores + at), Set(kNoScore)));
+// Puts in the place of the rows' weights, two in the place of one, int16 whose products with scales[r] they
+// are.
+template <int kRows>
+REPRISE_INLINE void RoundWeights(int first_tile, int last_tile, const LargestWeight (&largest)[kRows],
+                                 Ahead* ahead, float (&weights)[kRows][kPartition], float (&scales)[kRows]) {
+  Vec inverse[kRows];
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    const float maximum = Maximum(largest[r].largest) + Sum(largest[r].check);
+    const bool zero = maximum < kSmallestMaximum;  // false for NaN, which thus reaches the output
+    inverse[r] = Set(zero ? 0.0f : 32767.0f / maximum);
+    scales[r] = zero ? 0.0f : maximum / 32767.0f;
   }
-  const float top = Maximum(maximum);
-  Vec sum = Zero();
   for (int t = first_tile; t <= last_tile; ++t) {
     const int at = kKeyTile * t;
     FetchAhead(ahead, 64 * ahead->softmax_lines);
-    Vec weight = SelectSeen(first - at, last - at, Exp(Sub(Load(scores + at), Set(top))), Zero());
-    sum = Add(sum, weight);
-    if constexpr (kType == KvType::kInt8)
-      weight = SelectSeen(first - at, last - at, Mul(weight, LoadScales(work.value_tiles[t])), Zero());
-    Store(scores + at, weight);
+    REPRISE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const IntVec rounded = RoundToInt(Mul(Load(weights[r] + at), inverse[r]));
+      StoreInt16(reinterpret_cast<std::int16_t*>(weights[r]) + at, rounded);
+    }
   }
-  work.state.maximum[r] = top;
-  work.state.sum[r] = Sum(sum);
 }
 
-// Puts in the place of one row's weights, two in the place of one, int16 whose product with the returned
-// scale they are.
-REPRISE_INLINE float QuantizeWeights(int first_tile, int last_tile, Ahead* ahead, float* weights) {
-  Vec largest = Zero();
-  Vec check = Zero();  // becomes NaN with any weight that is not finite
-  for (int t = first_tile; t <= last_tile; ++t) {
-    const Vec weight = Load(weights + kKeyTile * t);
-    largest = Max(largest, weight);
-    check = Fma(weight, Zero(), check);
+// The weights of all rows, as WeighValues takes them; writes the rows' maxima and sums.
+template <KvType kType, int kRows, bool kWhole>
+REPRISE_INLINE void ComputeWeights(const AttendPartition& work, int first_tile, int last_tile, Ahead* ahead,
+                                   float (&weights)[kRows][kPartition], float (&scales)[kRows]) {
+  Vec maximum[kRows], top[kRows], sum[kRows];
+  LargestWeight largest[kRows];
+  for (int r = 0; r < kRows; ++r) maximum[r] = Set(kNoScore);
+  constexpr int kTiles = kScoreTiles<kRows>;
+  int t = first_tile;
+  for (; t + kTiles <= last_tile + 1; t += kTiles)
+    ScoreTiles<kType, kRows, kTiles, kWhole>(work, t, ahead, maximum, weights);
+  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1, kWhole>(work, t, ahead, maximum, weights);
+
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    work.state.maximum[r] = Maximum(maximum[r]);
+    top[r] = Set(work.state.maximum[r]);
+    sum[r] = Zero();
+    largest[r] = {Zero(), Zero()};
   }
-  const float maximum = Maximum(largest) + Sum(check);
-  const bool zero = maximum < kSmallestMaximum;  // false for NaN, which thus reaches the output
-  const Vec inverse = Set(zero ? 0.0f : 32767.0f / maximum);
-  for (int t = first_tile; t <= last_tile; ++t) {
-    const int at = kKeyTile * t;
+  for (t = first_tile; t <= last_tile; ++t) {
     FetchAhead(ahead, 64 * ahead->softmax_lines);
-    StoreInt16(reinterpret_cast<std::int16_t*>(weights) + at, RoundToInt(Mul(Load(weights + at), inverse)));
+    WeighTile<kType, kRows, kWhole>(work, t, top, sum, largest, weights);
   }
-  return zero ? 0.0f : maximum / 32767.0f;
+  REPRISE_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    work.state.sum[r] = Sum(sum[r]);
+    scales[r] = 1.0f;
+  }
+  if constexpr (kType == KvType::kInt8) RoundWeights(first_tile, last_tile, largest, ahead, weights, scales);
 }
 
 // state.values[r][d .. d + 16 kVecs) = scales[r] * the sum over positions [first, last] of weight * value.
@@ -266,7 +304,9 @@ template <KvType kType, int kRows>
 void AttendRows(const AttendPartition& work) {
   int first = kPartition;
   int last = -1;
+  bool whole = true;
   for (int r = 0; r < kRows; ++r) {
+    whole = whole && work.first[r] <= 0 && work.last[r] >= kPartition - 1;
     if (work.last[r] < work.first[r]) continue;
     if (work.first[r] < first) first = work.first[r];
     if (work.last[r] > last) last = work.last[r];
@@ -274,27 +314,21 @@ void AttendRows(const AttendPartition& work) {
   const int first_tile = first / kKeyTile;
   const int last_tile = last < 0 ? first_tile - 1 : last / kKeyTile;
 
-  alignas(64) float scores[kRows][kPartition];
-  Ahead ahead = StartAhead<kType>(work);
-  constexpr int kTiles = kScoreTiles<kRows>;
-  int t = first_tile;
-  for (; t + kTiles <= last_tile + 1; t += kTiles) ScoreTiles<kType, kRows, kTiles>(work, t, &ahead, scores);
-  for (; t <= last_tile; ++t) ScoreTiles<kType, kRows, 1>(work, t, &ahead, scores);
+  alignas(64) float weights[kRows][kPartition];
   float scales[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    Softmax<kType>(work, r, first_tile, last_tile, &ahead, scores[r]);
-    scales[r] = 1.0f;
-    if constexpr (kType == KvType::kInt8)
-      scales[r] = QuantizeWeights(first_tile, last_tile, &ahead, scores[r]);
-  }
+  Ahead ahead = StartAhead<kType>(work);
+  if (whole)
+    ComputeWeights<kType, kRows, true>(work, first_tile, last_tile, &ahead, weights, scales);
+  else
+    ComputeWeights<kType, kRows, false>(work, first_tile, last_tile, &ahead, weights, scales);
 
   constexpr int kVecs = kValueVecs<kRows>;
   int d = 0;
   for (; d + 16 * kVecs <= work.head_dim; d += 16 * kVecs)
-    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, &ahead, scores, scales);
+    WeighValues<kType, kRows, kVecs, true>(work, first, last, d, &ahead, weights, scales);
   for (; d + 16 <= work.head_dim; d += 16)
-    WeighValues<kType, kRows, 1, true>(work, first, last, d, &ahead, scores, scales);
-  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, &ahead, scores, scales);
+    WeighValues<kType, kRows, 1, true>(work, first, last, d, &ahead, weights, scales);
+  if (d < work.head_dim) WeighValues<kType, kRows, 1, false>(work, first, last, d, &ahead, weights, scales);
 }
 
 template <KvType kType>
@@ -326,28 +360,72 @@ void Attend(const AttendPartition& work) {
   }
 }
 
+// Of some rows and states that are merged: what the sums so far are multiplied with, and what those added.
+constexpr int kMergeRows = 16;
+constexpr int kMergeStates = 16;
+struct MergeFactors {
+  alignas(64) float keep[kMergeStates * kMergeRows] = {};
+  alignas(64) float add[kMergeStates * kMergeRows] = {};
+};
+
+// Rows [row, row + rows) and states [first, first + count); to.maximum and to.sum become those of all.
+REPRISE_INLINE void MergeSums(const AttentionMerge& work, int row, int rows, int first, int count,
+                              MergeFactors* factors) {
+  float* maximum = work.to.maximum + row;
+  float* sum = work.to.sum + row;
+  const std::ptrdiff_t from = first * work.stride + row;
+  for (int i = 0, n = 0; i < count; ++i) {
+    const float* other = work.from.maximum + from + i * work.stride;
+    for (int r = 0; r < rows; ++r, ++n) {
+      const float larger = maximum[r] > other[r] ? maximum[r] : other[r];
+      factors->keep[n] = maximum[r] - larger;
+      factors->add[n] = other[r] - larger;
+      maximum[r] = larger;
+    }
+  }
+  for (int n = 0; n < count * rows; n += 16) {
+    Store(factors->keep + n, Exp(Load(factors->keep + n)));
+    Store(factors->add + n, Exp(Load(factors->add + n)));
+  }
+  for (int i = 0, n = 0; i < count; ++i) {
+    const float* other = work.from.sum + from + i * work.stride;
+    for (int r = 0; r < rows; ++r, ++n) sum[r] = sum[r] * factors->keep[n] + other[r] * factors->add[n];
+  }
+}
+
+// 16 kVecs dimensions of one row; the factors of its states are `rows` apart.
+template <int kVecs>
+REPRISE_INLINE void MergeValues(float* to, const float* from, std::ptrdiff_t stride, int count,
+                                const float* keep, const float* add, int rows) {
+  Vec value[kVecs];
+  REPRISE_UNROLL
+  for (int v = 0; v < kVecs; ++v) value[v] = Load(to + 16 * v);
+  for (int i = 0; i < count; ++i, from += stride, keep += rows, add += rows) {
+    REPRISE_UNROLL
+    for (int v = 0; v < kVecs; ++v) value[v] = Fma(value[v], Set(*keep), Mul(Load(from + 16 * v), Set(*add)));
+  }
+  REPRISE_UNROLL
+  for (int v = 0; v < kVecs; ++v) Store(to + 16 * v, value[v]);
+}
+
 // Merging with a state of no positions changes no bit: its weight meets sums of zero.
-void Merge(const AttentionState& to, const AttentionState& from, int rows, int head_dim) {
-  for (int first = 0; first < rows; first += 16) {
-    const int count = rows - first < 16 ? rows - first : 16;
-    const Vec to_maximum = LoadPartial(to.maximum + first, count);
-    const Vec from_maximum = LoadPartial(from.maximum + first, count);
-    const Vec maximum = Max(to_maximum, from_maximum);
-    const Vec keep = Exp(Sub(to_maximum, maximum));
-    const Vec add = Exp(Sub(from_maximum, maximum));
-    const Vec kept = Mul(LoadPartial(to.sum + first, count), keep);
-    const Vec added = Mul(LoadPartial(from.sum + first, count), add);
-    StorePartial(to.maximum + first, maximum, count);
-    StorePartial(to.sum + first, Add(kept, added), count);
-    alignas(64) float keeps[16], adds[16];
-    Store(keeps, keep);
-    Store(adds, add);
-    for (int r = 0; r < count; ++r) {
-      float* values = to.values + (first + r) * to.stride;
-      const float* more = from.values + (first + r) * from.stride;
-      for (int d = 0; d < head_dim; d += 16) {
-        const Vec scaled = Mul(Load(more + d), Set(adds[r]));
-        Store(values + d, Fma(Load(values + d), Set(keeps[r]), scaled));
+void Merge(const AttentionMerge& work) {
+  for (int row = 0; row < work.rows; row += kMergeRows) {
+    const int rows = work.rows - row < kMergeRows ? work.rows - row : kMergeRows;
+    for (int first = 0; first < work.count; first += kMergeStates) {
+      const int count = work.count - first < kMergeStates ? work.count - first : kMergeStates;
+      MergeFactors factors;
+      MergeSums(work, row, rows, first, count, &factors);
+      for (int r = 0; r < rows; ++r) {
+        float* to = work.to.values + (row + r) * work.to.stride;
+        const float* from = work.from.values + first * work.stride + (row + r) * work.from.stride;
+        const float* keep = factors.keep + r;
+        const float* add = factors.add + r;
+        int d = 0;
+        for (; d + 64 <= work.head_dim; d += 64)
+          MergeValues<4>(to + d, from + d, work.stride, count, keep, add, rows);
+        for (; d < work.head_dim; d += 16)
+          MergeValues<1>(to + d, from + d, work.stride, count, keep, add, rows);
       }
     }
   }

@@ -76,6 +76,20 @@ void CpuAttention::PackQueries(const AttentionArgs& args, const CpuAttentionPlan
   }
 }
 
+// Merges the states of `count` consecutive partitions into the first. Another thread may have written some:
+// their lines are asked for all at once.
+void CpuAttention::MergeStates(const AttentionState& first, int count, int rows, int dim) const {
+  const auto stride = static_cast<std::ptrdiff_t>(StateFloats(rows, dim));
+  const float* memory = first.maximum;
+  for (std::ptrdiff_t i = 0; i < count * stride; i += 16) __builtin_prefetch(memory + i);
+  kernels_.merge({.to = first,
+                  .from = StateAt(first.maximum + stride, rows, dim),
+                  .stride = stride,
+                  .count = count - 1,
+                  .rows = rows,
+                  .head_dim = dim});
+}
+
 void CpuAttention::FinishTile(const AttentionArgs& args, const CpuAttentionPlan& plan,
                               const CpuAttentionPlan::Tile& tile, const AttentionState& state) const {
   const int dim = plan.shape_.head_dim;
@@ -110,11 +124,12 @@ void CpuAttention::RunItem(const AttentionArgs& args, const CpuAttentionPlan& pl
     const SeenTiles seen = TilesSeen(args, tile, p);
     for (int r = 0; r < rows; r += kMaxAttentionRows) {
       const int block_rows = std::min(kMaxAttentionRows, rows - r);
-      AttendRows(args, tile, seen, walk,
-                 {r, block_rows, r + block_rows == rows, queries + r * dim, scales + r}, RowsFrom(state, r));
+      AttendRows(args, tile, seen, walk, {r, block_rows, r == 0, queries + r * dim, scales + r},
+                 RowsFrom(state, r));
     }
     walk.LeavePartition(2 * seen.count);
-    if (tile.items == 1 && p > first) kernels_.merge(running, next, rows, dim);
+    if (tile.items == 1 && p > first)
+      kernels_.merge({.to = running, .from = next, .rows = rows, .head_dim = dim});
   }
   walk.EndItem();
   if (tile.items == 1) return FinishTile(args, plan, tile, running);
@@ -123,7 +138,7 @@ void CpuAttention::RunItem(const AttentionArgs& args, const CpuAttentionPlan& pl
   if (plan.open_[item.tile].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   plan.open_[item.tile].store(tile.items, std::memory_order_relaxed);
   const int first_seen = Visible(args, tile.sequence, tile.first_token).first / kPartition;
-  for (int p = first_seen + 1; p < tile.partitions; ++p) kernels_.merge(kept(first_seen), kept(p), rows, dim);
+  MergeStates(kept(first_seen), tile.partitions - first_seen, rows, dim);
   FinishTile(args, plan, tile, kept(first_seen));
 }
 

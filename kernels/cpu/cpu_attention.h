@@ -24,7 +24,7 @@ class CpuAttention {
   struct RowBlock {
     int first_row;
     int rows;
-    bool fetch;            // what comes after the partition
+    bool fetch;            // what is read next
     const float* queries;  // as AttendPartition has them
     const float* scales;
   };
@@ -33,6 +33,7 @@ class CpuAttention {
                float* scratch) const;
   void PackQueries(const AttentionArgs& args, const CpuAttentionPlan& plan,
                    const CpuAttentionPlan::Tile& tile, float* packed, float* scales) const;
+  void MergeStates(const AttentionState& first, int count, int rows, int dim) const;
   void FinishTile(const AttentionArgs& args, const CpuAttentionPlan& plan, const CpuAttentionPlan::Tile& tile,
                   const AttentionState& state) const;
   void AttendRows(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, SeenTiles seen,

@@ -11,7 +11,7 @@ namespace {
 // those are in the second-level cache.
 constexpr int kTileQueryRows = 24;
 // Items per thread to aim for, so that threads end together.
-constexpr int kItemsPerThread = 4;
+constexpr int kItemsPerThread = 8;
 
 }  // namespace
 
@@ -47,9 +47,9 @@ void CpuAttentionPlan::CutTile(int index, std::int64_t largest) {
   Tile& tile = tiles_[index];
   const int rows = tile.tokens * group();
   const auto span = static_cast<int>(std::clamp<std::int64_t>(largest / rows, 1, tile.partitions));
-  tile.items = 0;
-  for (int p = 0; p < tile.partitions; p += span, ++tile.items)
-    items_.push_back({index, p, std::min(tile.partitions, p + span)});
+  tile.items = (tile.partitions - 1) / span + 1;
+  for (int i = 0; i < tile.items; ++i)
+    items_.push_back({index, tile.partitions * i / tile.items, tile.partitions * (i + 1) / tile.items});
   if (tile.items == 1) return;
   tile.states = static_cast<std::ptrdiff_t>(state_floats_);
   state_floats_ += StateFloats(rows, shape_.head_dim) * tile.partitions;

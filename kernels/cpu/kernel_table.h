@@ -96,8 +96,6 @@ inline constexpr int kKeyTile = 16;
 inline constexpr int kPartition = 256;
 inline constexpr int kPartitionTiles = kPartition / kKeyTile;
 inline constexpr int kMaxAttentionRows = 6;
-// Memory is asked for a tile at most so many before it is used: a partition's keys and values.
-inline constexpr int kTilesAhead = 2 * kPartitionTiles;
 // Below every score: the maximum of no scores.
 inline constexpr float kNoScore = -1e30f;
 
@@ -129,6 +127,16 @@ struct AttendPartition {
   AttentionState state;  // written
 };
 
+// States of the same rows, one after another in memory, that are merged in this order.
+struct AttentionMerge {
+  AttentionState to;
+  AttentionState from;        // the first
+  std::ptrdiff_t stride = 0;  // floats from one to the next
+  int count = 1;
+  int rows = 0;
+  int head_dim = 0;
+};
+
 // Multiply-adds on registers alone, `rounds` of some; the operations done, a multiply-add being two.
 using PeakLoop = std::int64_t (*)(int rounds);
 
@@ -153,8 +161,8 @@ struct KernelTable {
   void (*write_panel_row)(const PanelRow& target, const float* x, int tiles) = nullptr;
   void (*rotate_head)(const RotateHead& head) = nullptr;
   void (*attend)(const AttendPartition& work) = nullptr;
-  // to += from, for `rows` rows.
-  void (*merge)(const AttentionState& to, const AttentionState& from, int rows, int head_dim) = nullptr;
+  // to += each of the states from `from` on
+  void (*merge)(const AttentionMerge& work) = nullptr;
   // out[d] = values[row][d] / sum[row]
   void (*finish)(const AttentionState& state, int row, int head_dim, float* out) = nullptr;
   PeakLoop peak_integers = nullptr;  // int8, as the quantised matmuls multiply

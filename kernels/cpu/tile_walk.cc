@@ -6,13 +6,6 @@
 
 namespace reprise {
 
-namespace {
-
-// The least of keys and values that is fetched before it is used.
-constexpr std::ptrdiff_t kLeastAheadBytes = 16384;
-
-}  // namespace
-
 SeenTiles TilesSeen(const AttentionArgs& args, const CpuAttentionPlan::Tile& tile, int partition) {
   const int begin = partition * kPartition;
   const int first = std::max(begin, Visible(args, tile.sequence, tile.first_token).first);
@@ -32,7 +25,6 @@ void TileWalk::Reset(const AttentionArgs& args, const CpuAttentionPlan& plan, in
   end_ = end;
   item_ = -1;
   tile_bytes_ = static_cast<std::ptrdiff_t>(kKeyTile * args.kv.geometry.head_bytes());
-  least_ahead_ = static_cast<int>(std::clamp<std::ptrdiff_t>(kLeastAheadBytes / tile_bytes_, 1, kTilesAhead));
 }
 
 void TileWalk::BeginItem(int item) {
@@ -42,15 +34,15 @@ void TileWalk::BeginItem(int item) {
   next_partition_ = -1;
   size_ = 0;
   Fill();
-  asked_ = std::min(size_, least_ahead_);
+  asked_ = std::min(kAhead, (size_ + 1) / 2);  // of little, the rest while this is read
   for (int i = 0; i < asked_; ++i) {
     for (std::ptrdiff_t line = 0; line < tile_bytes_; line += 64) __builtin_prefetch(tiles_[i] + line);
   }
 }
 
 std::span<const std::byte* const> TileWalk::FetchNext(int count) {
-  const int first = std::max(asked_, count);
-  asked_ = std::clamp(std::min(size_, count + std::max(count, least_ahead_)), first, first + count);
+  const int first = asked_;
+  asked_ = std::clamp(std::min(size_, count + kAhead), first, first + count);
   return {tiles_ + first, static_cast<std::size_t>(asked_ - first)};
 }
 

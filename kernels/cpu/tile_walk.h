@@ -32,14 +32,18 @@ class alignas(64) TileWalk {
 
   // The keys' tiles of the partition at hand; those of its values follow.
   const std::byte* const* tiles() const { return tiles_; }
-  // What to fetch while the first `count` of them are read: as many as that, or fewer.
+  // What to fetch while the first `count` of them are read, from the first that is not yet asked for: as many
+  // as that, or fewer.
   std::span<const std::byte* const> FetchNext(int count);
   // The partition at hand has `count` tiles, keys and values.
   void LeavePartition(int count);
 
  private:
+  // Memory is asked for a tile so many before it is read: with fewer it idles while a softmax is computed,
+  // with more some of what is asked for is dropped.
+  static constexpr int kAhead = 18;
   // Partitions are appended until this many tiles are at hand or ahead.
-  static constexpr int kWanted = 2 * kTilesAhead;
+  static constexpr int kWanted = 2 * kPartitionTiles + kAhead;
 
   void Fill();
   void Append(const CpuAttentionPlan::Tile& tile, SeenTiles seen);
@@ -48,7 +52,6 @@ class alignas(64) TileWalk {
   const CpuAttentionPlan* plan_ = nullptr;
   int end_ = 0;
   std::ptrdiff_t tile_bytes_ = 0;
-  int least_ahead_ = 0;     // tiles
   int item_ = -1;           // at hand; -1: none
   int next_item_ = 0;       // of the partition that is appended next
   int next_partition_ = 0;  // -1: the item's first
