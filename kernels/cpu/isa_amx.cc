@@ -40,6 +40,7 @@ constexpr int kValueVecs = 4;
 #include "kernels/cpu/bf16_tiles_hardware-inl.h"
 #include "kernels/cpu/matmul_bf16_tiles-inl.h"
 #include "kernels/cpu/attention-inl.h"
+#include "kernels/cpu/attention_merge-inl.h"
 // clang-format on
 
 template <WeightType kType, int kRows>

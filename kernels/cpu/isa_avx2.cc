@@ -34,6 +34,7 @@ constexpr int kValueVecs = kRows <= 2 ? 2 : 1;
 #include "kernels/cpu/matmul_float-inl.h"
 #include "kernels/cpu/matmul_avx2-inl.h"
 #include "kernels/cpu/attention-inl.h"
+#include "kernels/cpu/attention_merge-inl.h"
 // clang-format on
 
 template <WeightType kType, int kRows>

@@ -111,6 +111,7 @@ std::int64_t PeakBf16(int) {
 #include "kernels/cpu/matmul_tiles-inl.h"
 #include "kernels/cpu/matmul_bf16_tiles-inl.h"
 #include "kernels/cpu/attention-inl.h"
+#include "kernels/cpu/attention_merge-inl.h"
 // clang-format on
 
 template <WeightType kType, int kRows>
