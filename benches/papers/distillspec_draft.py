@@ -4,11 +4,11 @@
     python benches/papers/distillspec_draft.py --model SmolLM2.gguf --train-prompts prompts.jsonl --prompts dev.jsonl
         --work DIR [--out docs/results/distillspec-smollm2.json]
 
-Needs the packages of train/. Both drafts start as the target's first layers, learn from the same answers, which the target
-samples at temperature 1, and see as many of their tokens. One learns the sampled tokens by cross-entropy. The other
-starts with forward KL and ends with the total variation distance, which is the rate of rejection itself. Figures are of
-the target's answers to `--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on
-when the command is repeated.
+Needs the packages of train/. All drafts start as the target's first layers, learn from the same answers, which the target
+samples at temperature 1, and see as many of their tokens. One learns the sampled tokens by cross-entropy. The others
+start with forward KL; the last quarter is forward KL of sharpened distributions for one, which greedy decoding asks for, and
+for the other the total variation distance, which is the rate of rejection itself. Figures are of the target's answers to
+`--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on when the command is repeated.
 """
 
 import argparse
@@ -26,9 +26,11 @@ TRAIN_TOKENS = 1_000_000  # after so many of answers to the training prompts no 
 VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
 COMMON = ("--draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
           "--checkpoint-minutes 5").split()
-# Stages and their shares of the tokens; the learning rate starts anew in each.
-CROSS_ENTROPY_STAGES = [(f"{CROSS_ENTROPY} --lr 4e-3", 1)]
-DISTILLED_STAGES = [("--divergence fkl --lr 8e-3", 3), ("--divergence tvd --lr 4e-3", 1)]
+# Stages: name, flags, share of the tokens. The learning rate starts anew in each; the first of both distilled ones is one run.
+CROSS_ENTROPY_STAGES = [("cross-entropy", f"{CROSS_ENTROPY} --lr 4e-3", 1)]
+FORWARD_KL = ("forward-kl", "--divergence fkl --lr 8e-3", 3)
+DISTILLED = {"sharpened": [FORWARD_KL, ("sharpened", "--divergence fkl --temperature 0.5 --lr 4e-3", 1)],
+             "total_variation": [FORWARD_KL, ("total-variation", "--divergence tvd --lr 4e-3", 1)]}
 
 
 def parse_arguments():
@@ -54,14 +56,14 @@ def write_prompts(options, shop):
     shop.prompts("held-out").write_text("".join(held_out), encoding="utf-8")
 
 
-def distil(options, shop, name, stages):
+def distil(options, shop, stages):
     """The draft's directory behind the last of the stages; those that are done are skipped."""
-    start, shares = [], sum(share for _, share in stages)
-    for number, (flags, share) in enumerate(stages, 1):
-        draft = shop.trained("distil", f"{name}-{number}", "draft", "--target", options.model, "--hidden",
-                             shop.states("train", 1), "--validation", shop.states("validation", 0), *COMMON,
-                             "--layers", options.layers, *flags.split(), *start, "--tokens",
-                             options.tokens * share // shares, "--seed", options.seed)
+    start, shares = [], sum(share for _, _, share in stages)
+    for name, flags, share in stages:
+        draft = shop.trained("distil", name, "draft", "--target", options.model, "--hidden", shop.states("train", 1),
+                             "--validation", shop.states("validation", 0), *COMMON, "--layers", options.layers,
+                             *flags.split(), *start, "--tokens", options.tokens * share // shares, "--seed",
+                             options.seed)
         start = ["--start", draft]
     return draft
 
@@ -83,13 +85,16 @@ def main():
                       {"train": TRAIN_TOKENS})
     result = {"machine": machine.description(), "draft_tokens": DRAFT_TOKENS, "layers": options.layers,
               "tokens": options.tokens, "seed": options.seed, "temperatures": {}}
-    baseline = distil(options, shop, "cross-entropy", CROSS_ENTROPY_STAGES)
-    distilled = distil(options, shop, "distilled", DISTILLED_STAGES)
+    baseline = distil(options, shop, CROSS_ENTROPY_STAGES)
+    drafts = {name: distil(options, shop, stages) for name, stages in DISTILLED.items()}
     for temperature in (0, 1):
-        measured = efficiencies(options, shop, [distilled, baseline], temperature)
-        rows, against = measured[str(distilled)], measured[str(baseline)]
-        result["temperatures"][str(temperature)] = {"answers": len(rows), "distilled": pooled(rows),
-                                                    "cross_entropy": pooled(against), **gain([rows], [against])}
+        measured = efficiencies(options, shop, [*drafts.values(), baseline], temperature)
+        against = measured[str(baseline)]
+        distilled = {name: measured[str(draft)] for name, draft in drafts.items()}
+        result["temperatures"][str(temperature)] = {
+            "answers": len(against), "cross_entropy": pooled(against),
+            "distilled": {name: {"tokens_per_pass": pooled(rows), **gain([rows], [against])}
+                          for name, rows in distilled.items()}}
     publish(result, options.out)
 
 
