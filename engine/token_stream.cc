@@ -1,5 +1,7 @@
 #include "engine/token_stream.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -28,18 +30,23 @@ void TokenStream::Wait() {
 }
 
 void TokenStream::PushPrompt(std::vector<GeneratedToken> prompt) {
-  std::lock_guard lock(mutex_);
-  batch_.prompt = std::move(prompt);
+  pushed_.prompt = std::move(prompt);
 }
 
 void TokenStream::Push(GeneratedToken token) {
-  std::lock_guard lock(mutex_);
-  batch_.tokens.push_back(std::move(token));
+  pushed_.tokens.push_back(std::move(token));
+}
+
+void TokenStream::MovePushed() {
+  if (!pushed_.prompt.empty()) batch_.prompt = std::exchange(pushed_.prompt, {});
+  std::ranges::move(pushed_.tokens, std::back_inserter(batch_.tokens));
+  pushed_.tokens.clear();
 }
 
 void TokenStream::Publish() {
   {
     std::lock_guard lock(mutex_);
+    MovePushed();
     if (notified_ || (batch_.tokens.empty() && batch_.prompt.empty() && !batch_.finished)) return;
     notified_ = true;
     ready_.notify_one();
@@ -55,6 +62,7 @@ void TokenStream::Finish(FinishReason reason, Status status, const RequestStats&
     std::lock_guard lock(mutex_);
     REPRISE_CHECK(!ended_);
     ended_ = true;
+    MovePushed();
     batch_.finished = true;
     batch_.finish_reason = reason;
     batch_.status = std::move(status);

@@ -81,7 +81,9 @@ class TokenStream {
   // Blocks until something can be taken.
   void Wait();
 
-  // --- engine
+  // --- engine, one thread
+  // What is pushed can be taken once it is published or the stream ends: a step's tokens arrive together, and
+  // the last ones with the end.
   void PushPrompt(std::vector<GeneratedToken> prompt);
   void Push(GeneratedToken token);
   // Tells the listener about everything pushed since the last call: one call a step and stream.
@@ -89,7 +91,10 @@ class TokenStream {
   void Finish(FinishReason reason, Status status, const RequestStats& stats);
 
  private:
+  void MovePushed();
+
   const std::shared_ptr<const Request> request_;
+  TokenBatch pushed_;  // not yet published; the engine's thread only
   std::mutex mutex_;
   std::condition_variable ready_;
   TokenBatch batch_;

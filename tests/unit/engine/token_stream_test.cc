@@ -37,5 +37,27 @@ TEST_CASE("A late listener hears of what is there", "[engine]") {
   CHECK(calls == 1);
 }
 
+// A reader that an earlier publication woke may look at any time: it must not find half of a step.
+TEST_CASE("The last tokens can be taken with the end only", "[engine]") {
+  TokenStream stream(std::make_shared<Request>());
+  stream.Push({1, 0, 0, {}});
+  stream.Publish();
+  stream.PushPrompt({{7, 0, 0, {}}});
+  stream.Push({2, 0, 0, {}});
+  TokenBatch batch = stream.Take();
+  CHECK(batch.prompt.empty());
+  REQUIRE(batch.tokens.size() == 1);
+  CHECK(batch.tokens[0].token == 1);
+  stream.Push({3, 0, 0, {}});
+  CHECK(stream.Take().tokens.empty());
+  stream.Finish(FinishReason::kLength, OkStatus(), {});
+  batch = stream.Take();
+  CHECK(batch.finished);
+  CHECK(batch.prompt.size() == 1);
+  REQUIRE(batch.tokens.size() == 2);
+  CHECK(batch.tokens[0].token == 2);
+  CHECK(batch.tokens[1].token == 3);
+}
+
 }  // namespace
 }  // namespace reprise
