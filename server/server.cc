@@ -21,7 +21,7 @@
 namespace reprise {
 namespace {
 
-// How often the gRPC health status is brought up to date.
+// How often health is looked at, beside the moments when it is known to change.
 constexpr std::chrono::milliseconds kMonitorInterval{200};
 // After the last request has ended in the engine: how long its reply may take to leave.
 constexpr double kFlushSeconds = 5;
@@ -53,12 +53,12 @@ class Server::Impl {
   void Serve(const Model* model, Engine* engine) {
     engine_ = engine;
     service_.Attach(model, engine);
-    WakeMonitor(false);
+    UpdateHealth();
   }
 
   void Fail(const std::string& reason) {
     lifecycle_.Fail(reason);
-    WakeMonitor(false);
+    UpdateHealth();
   }
 
   bool Drain(double seconds) {
@@ -67,7 +67,7 @@ class Server::Impl {
     // Connections first: whoever reads that we are not ready is told to close as well.
     http_->BeginDrain();
     lifecycle_.BeginDrain();
-    if (grpc_ != nullptr) grpc_->SetServing(false);
+    UpdateHealth();
     bool all_finished = true;
     if (engine_ != nullptr) {
       engine_->BeginDrain();
@@ -79,7 +79,11 @@ class Server::Impl {
 
   void Stop() {
     if (std::exchange(stopped_, true)) return;
-    WakeMonitor(true);
+    {
+      const std::lock_guard lock(health_mutex_);
+      monitor_stop_ = true;
+    }
+    monitor_wake_.notify_all();
     if (monitor_.joinable()) monitor_.join();
     // gRPC first: its calls end on the network thread.
     if (grpc_ != nullptr) grpc_->Stop(0.5);
@@ -98,32 +102,32 @@ class Server::Impl {
   }
 
  private:
-  // Keeps gRPC's health service in step, and logs when health changes.
+  // Sees what nobody tells of: an engine that stalls or fails, and one that goes on.
   void Monitor() {
     SetThreadName("monitor");
-    bool healthy = false;
-    std::unique_lock lock(monitor_mutex_);
+    std::unique_lock lock(health_mutex_);
     while (!monitor_stop_) {
-      const Status health = lifecycle_.Health();
-      if (health.ok() != healthy) {
-        healthy = health.ok();
-        if (healthy) {
-          LogInfo("healthy");
-        } else {
-          LogWarning("not healthy", {{"reason", health.message()}});
-        }
-        if (grpc_ != nullptr) grpc_->SetServing(healthy);
-      }
+      UpdateHealthLocked();
       monitor_wake_.wait_for(lock, kMonitorInterval);
     }
   }
 
-  void WakeMonitor(bool stop) {
-    {
-      const std::lock_guard lock(monitor_mutex_);
-      monitor_stop_ |= stop;
+  // Brings gRPC's health service in step, and logs when health changes.
+  void UpdateHealth() {
+    const std::lock_guard lock(health_mutex_);
+    UpdateHealthLocked();
+  }
+
+  void UpdateHealthLocked() {
+    const Status health = lifecycle_.Health();
+    if (health.ok() == healthy_) return;
+    healthy_ = health.ok();
+    if (healthy_) {
+      LogInfo("healthy");
+    } else {
+      LogWarning("not healthy", {{"reason", health.message()}});
     }
-    monitor_wake_.notify_all();
+    if (grpc_ != nullptr) grpc_->SetServing(healthy_);
   }
 
   Lifecycle lifecycle_;
@@ -137,7 +141,8 @@ class Server::Impl {
   std::unique_ptr<GrpcServer> grpc_;
   bool stopped_ = false;
 
-  std::mutex monitor_mutex_;
+  std::mutex health_mutex_;
+  bool healthy_ = false;  // as last published
   std::condition_variable monitor_wake_;
   bool monitor_stop_ = false;
   std::thread monitor_;

@@ -292,8 +292,8 @@ TEST_CASE("Health follows the daemon", "[grpc]") {
   CHECK(stub->Complete(&loading, GenerateOf("a", 2), &response).error_code() ==
         grpc::StatusCode::UNAVAILABLE);
   daemon.Load();
-  CHECK(Eventually([&] { return CheckHealth(channel, "reprise.v1.Generation") == "SERVING"; }));
-  CHECK(Eventually([&] { return CheckHealth(channel, "") == "SERVING"; }));
+  CHECK(CheckHealth(channel, "reprise.v1.Generation") == "SERVING");
+  CHECK(CheckHealth(channel, "") == "SERVING");
   CHECK(CheckHealth(channel, "nobody.Knows") == "NOT_FOUND");
   CHECK(daemon.server->Drain(5));
   CHECK(CheckHealth(channel, "reprise.v1.Generation") == "NOT_SERVING");
