@@ -5,17 +5,15 @@
 // shares of a pass of one token, is what the engine measures at its start.
 //
 // Prints one JSON object a row.
-#include <stdlib.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/scratch_dir.h"
 #include "benches/bench_flags.h"
 #include "benches/bench_report.h"
 #include "benches/device.h"
@@ -36,26 +34,6 @@ struct Options {
   std::vector<int> layers = {1, 4};
   std::vector<int> lengths = {64, 128, 256, 512, 1024};
   double alpha = 0.75;
-};
-
-// A module's files, gone with the object.
-class ModuleDirectory {
- public:
-  ModuleDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "reprise-bench-XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~ModuleDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  ModuleDirectory(const ModuleDirectory&) = delete;
-  ModuleDirectory& operator=(const ModuleDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
 };
 
 // Of decoding, from the first token on.
@@ -100,10 +78,10 @@ class Table {
  private:
   static Status PrintModule(const Options& options, Backend& backend, const Checkpoint& checkpoint,
                             Decoder& target, int num_layers) {
-    const ModuleDirectory directory;
-    RETURN_IF_ERROR(WriteRandomModule(directory.path(), checkpoint, target.config(), num_layers));
+    ASSIGN_OR_RETURN(const std::unique_ptr<ScratchDir> directory, ScratchDir::Create());
+    RETURN_IF_ERROR(WriteRandomModule(directory->path(), checkpoint, target.config(), num_layers));
     ASSIGN_OR_RETURN(const std::unique_ptr<RecycleModule> module,
-                     RecycleModule::Load(directory.path(), target, checkpoint, "random", backend,
+                     RecycleModule::Load(directory->path(), target, checkpoint, "random", backend,
                                          target.config().max_position));
     EngineModels models(target);
     models.recycle = module.get();

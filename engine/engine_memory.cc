@@ -71,8 +71,9 @@ std::vector<KvGeometry> LayerGeometries(const EngineModels& models, const Engine
   return layers;
 }
 
-// Sets what depends on the number of blocks. `wanted_len` is somebody's wish, not the model's context.
-Status SizePool(std::uint64_t kv_bytes, std::size_t block_bytes, bool wanted_len, SchedulerConfig* config) {
+// Sets what depends on the number of blocks. A pool that cannot hold `least_len` tokens is refused; one that
+// cannot hold max_model_len shortens that.
+Status SizePool(std::uint64_t kv_bytes, std::size_t block_bytes, int least_len, SchedulerConfig* config) {
   const auto block_size = static_cast<std::uint64_t>(config->block_size);
   const auto max_len = static_cast<std::uint64_t>(config->max_model_len);
   // A pool larger than every sequence at full length would never be used.
@@ -84,10 +85,10 @@ Status SizePool(std::uint64_t kv_bytes, std::size_t block_bytes, bool wanted_len
                              FormatBytes(block_bytes) + " for " + std::to_string(block_size) + " tokens)");
   }
   const std::uint64_t pool_tokens = num_blocks * block_size;
-  if (wanted_len && pool_tokens < max_len) {
+  if (pool_tokens < static_cast<std::uint64_t>(least_len)) {
     return ResourceExhausted("a KV cache of " + FormatBytes(kv_bytes) + " holds " +
                              std::to_string(pool_tokens) + " tokens, less than max_model_len " +
-                             std::to_string(max_len) + "; it takes " +
+                             std::to_string(least_len) + "; it takes " +
                              FormatBytes((max_len / block_size + 1) * block_bytes));
   }
   config->num_blocks = static_cast<int>(num_blocks);
@@ -121,7 +122,7 @@ Result<EngineMemory> EngineMemory::Take(Backend& backend, const EngineModels& mo
   const std::uint64_t rest = KvCache::Bytes(layers, hidden_size);
   const std::uint64_t kv_bytes = left ? *left - std::min(*left, rest) : options.kv_cache_bytes;
   RETURN_IF_ERROR(ledger.Explain(
-      SizePool(kv_bytes, KvCache::BlockBytes(layers, hidden_size), options.max_model_len > 0, config)));
+      SizePool(kv_bytes, KvCache::BlockBytes(layers, hidden_size), options.max_model_len, config)));
   for (KvGeometry& geometry : layers) geometry.num_blocks = config->num_blocks;
   RETURN_IF_ERROR(ledger.Take("KV cache", [&]() -> Status {
     ASSIGN_OR_RETURN(memory.kv, KvCache::Allocate(backend, layers, options.poison_kv, hidden_size));

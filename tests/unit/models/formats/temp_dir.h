@@ -1,37 +1,30 @@
 // A directory for the files a test makes; gone with the object.
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
+
+#include "base/scratch_dir.h"
 
 namespace reprise {
 
 class TempDir {
  public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "reprise-test-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return dir_->path(); }
 
   // Returns the path of the new file. An old one is removed first: file systems flush one that is truncated.
   std::string Write(const std::string& name, std::string_view contents) const {
-    const std::string path = path_ + "/" + name;
+    const std::string path = dir_->path() + "/" + name;
     std::filesystem::remove(path);
     std::ofstream(path, std::ios::binary) << contents;
     return path;
   }
 
  private:
-  std::string path_;
+  const std::unique_ptr<ScratchDir> dir_ = ScratchDir::Create().value();
 };
 
 inline std::string ReadWholeFile(const std::string& path) {
