@@ -62,7 +62,14 @@ def build_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("objective").add_argument
     add_divergence_flags(add, "target", "draft")
-    add("--temperature", type=float, default=1.0, help="of both distributions")
+    add(
+        "--temperature",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="T",
+        help="of both distributions; of several the divergences are summed",
+    )
     add(
         "--on-policy", type=float, default=1.0, help="share of the steps on text of the draft itself (lambda)"
     )
@@ -82,14 +89,14 @@ def objective_from(options: argparse.Namespace) -> Objective:
     check_divergence(options)
     if not 0 <= options.on_policy <= 1:
         raise UsageError("--on-policy must be between 0 and 1")
-    if options.temperature <= 0 or options.sample_temperature < 0:
+    if min(options.temperature) <= 0 or options.sample_temperature < 0:
         raise UsageError("--temperature must be above 0 and --sample-temperature at least 0")
     if options.sample_tokens < 2 or min(options.sft_steps, options.patience, options.sweep) < 0:
         raise UsageError("--sample-tokens must be at least 2; --sft-steps, --patience and --sweep at least 0")
     return Objective(
         options.divergence,
         options.jsd_beta,
-        options.temperature,
+        tuple(options.temperature),
         options.on_policy,
         options.sample_temperature,
         options.sample_tokens,

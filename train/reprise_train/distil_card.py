@@ -37,7 +37,7 @@ speculative decoding. Embedding and head are the target's and are not stored her
 | start | {_START.get(identity["init"], f"the trained draft {identity['init']}").format(len(draft.layers))} |
 | trained on | {position.tokens / 1e6:.2f} M answer tokens; on-policy share {identity["on_policy"]:g} at temperature {identity["sample_temperature"]:g}, the rest written by the target |
 | steps, time | {position.step}, {duration(position.active_seconds)}; the first {identity["sft_steps"]} by cross-entropy |
-| objective | {identity["divergence"]}, temperature {identity["temperature"]:g} |
+| objective | {identity["divergence"]}, temperature {" and ".join(f"{t:g}" for t in identity["temperatures"])} |
 | optimiser | {identity["optimiser"]}, learning rate {identity["lr"]:g} → {identity["min_lr"]:g}, {identity["batch_tokens"]} tokens a step, weight decay {identity["weight_decay"]:g} |
 
 ```

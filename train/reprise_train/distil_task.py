@@ -23,12 +23,13 @@ from reprise_train.validation import Validation
 class Objective:
     """loss = D(p, q) on text of the student (a share `on_policy` of the steps) or of the target.
 
-    The first `sft_steps` steps are cross-entropy on the target's text instead. `temperature` is that of p, q.
+    The first `sft_steps` steps are cross-entropy on the target's text instead. D is summed over `temperatures`, those
+    of p and q.
     """
 
     divergence: str = "fkl"
     beta: float = 0.5  # of JSD
-    temperature: float = 1.0
+    temperatures: tuple[float, ...] = (1.0,)
     on_policy: float = 1.0  # DistillSpec's lambda
     sample_temperature: float = 1.0  # at which the student writes its text
     sample_tokens: int = 128
@@ -87,9 +88,11 @@ class DistilTask:
             return self._cross_entropy(student, batch), len(student)
         with torch.no_grad():
             target = self._head.draft_logits(batch.target_hidden[batch.wanted])
-        scale = 1 / objective.temperature
-        loss = divergence(objective.divergence, student * scale, target * scale, objective.beta)
-        return loss.mean(), len(student)
+        losses = [
+            divergence(objective.divergence, student / t, target / t, objective.beta).mean()
+            for t in objective.temperatures
+        ]
+        return torch.stack(losses).sum(), len(student)
 
     def _cross_entropy(self, student: Tensor, batch: Batch) -> Tensor:
         """Of the text's own next tokens; those outside the draft vocabulary do not count."""

@@ -134,6 +134,15 @@ def test_on_policy_targets_are_the_targets_own_states(data: list[str], tmp_path:
     )
 
 
+def test_divergences_at_several_temperatures_are_summed(data: list[str], tmp_path: Path) -> None:
+    def loss(*temperatures: float) -> float:
+        objective = Objective("tvd", temperatures=temperatures, on_policy=0.0)
+        return make_task(tmp_path, objective).loss(0)[0].item()
+
+    assert loss(1.0) != pytest.approx(loss(0.5))
+    assert loss(1.0, 0.5) == pytest.approx(loss(1.0) + loss(0.5), rel=1e-5)
+
+
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 10, 30), (1.0, 40, 40)])
 def test_lambda_is_the_share_of_on_policy_steps(
     data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, low: int, high: int
