@@ -6,8 +6,9 @@
 
 Needs the packages of train/. All drafts start as the target's first layers, learn from the same answers, which the target
 samples at temperature 1, and see as many of their tokens. One learns the sampled tokens by cross-entropy. The others
-start with forward KL; the last quarter is forward KL of sharpened distributions for one, which greedy decoding asks for, and
-for the other the total variation distance, which is the rate of rejection itself. Figures are of the target's answers to
+start with forward KL; the last quarter is forward KL of sharpened distributions for one, which greedy decoding asks for,
+for another the total variation distance, which is the rate of rejection itself, and for the third the sum of that and the same
+of sharpened distributions. Figures are of the target's answers to
 `--prompts`, at either temperature. Every step that is done is skipped, so a stopped run goes on when the command is repeated.
 """
 
@@ -26,11 +27,12 @@ TRAIN_TOKENS = 1_000_000  # after so many of answers to the training prompts no 
 VALIDATION_PROMPTS = 60   # the training log reports their agreement; nothing is chosen by it
 COMMON = ("--draft-vocab 8192 --batch-tokens 2048 --threads 1 --on-policy 0 --eval-steps 400 "
           "--checkpoint-minutes 5").split()
-# Stages: name, flags, share of the tokens. The learning rate starts anew in each; the first of both distilled ones is one run.
+# Stages: name, flags, share of the tokens. The learning rate starts anew in each; the first of all distilled ones is one run.
 CROSS_ENTROPY_STAGES = [("cross-entropy", f"{CROSS_ENTROPY} --lr 4e-3", 1)]
 FORWARD_KL = ("forward-kl", "--divergence fkl --lr 8e-3", 3)
 DISTILLED = {"sharpened": [FORWARD_KL, ("sharpened", "--divergence fkl --temperature 0.5 --lr 4e-3", 1)],
-             "total_variation": [FORWARD_KL, ("total-variation", "--divergence tvd --lr 4e-3", 1)]}
+             "total_variation": [FORWARD_KL, ("total-variation", "--divergence tvd --lr 4e-3", 1)],
+             "both": [FORWARD_KL, ("both", "--divergence tvd --temperature 1 0.5 --lr 4e-3", 1)]}
 
 
 def parse_arguments():
