@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A draft distilled from its target (DistillSpec) within ten minutes of one GPU, as SmolLM2's in assets/ is:
-# three quarters of the time with forward KL, the rest with the total variation distance.
+# three quarters of the time with forward KL, the rest with the total variation distance at two temperatures.
 #
 #   tools/gpu/train_draft.sh MODEL ANSWERS.jsonl HELD_OUT.jsonl OUT [flags of reprise_train.distil]
 #
@@ -21,4 +21,4 @@ readonly common
   train distil "$OUT/draft-first" "$(awk "BEGIN { print $MINUTES * 0.75 }")" "${common[@]}" --frequencies "$ANSWERS" \
     --divergence fkl --lr 8e-3 "$@"
 train distil "$OUT/draft-run" "$(awk "BEGIN { print $MINUTES * 0.25 }")" "${common[@]}" --start "$OUT/draft-first/draft" \
-  --divergence tvd --lr 4e-3 "$@"
+  --divergence tvd --temperature 1 0.5 --lr 4e-3 "$@"
