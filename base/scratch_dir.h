@@ -1,5 +1,5 @@
-// A new directory of its own below the system's for temporary files, removed with all it holds when the object
-// goes.
+// A new directory of its own below the system's for temporary files, removed with all it holds when the
+// object goes.
 #pragma once
 
 #include <memory>
