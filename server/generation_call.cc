@@ -93,10 +93,7 @@ void GenerationCall::EndChoice(Choice* choice, const TokenBatch& batch) {
 }
 
 void GenerationCall::FailIfTimedOutEmpty() {
-  const bool empty = std::ranges::all_of(choices_, [](const Choice& choice) {
-    return choice.finish_reason == FinishReason::kTimeout && choice.num_tokens == 0;
-  });
-  if (!empty || !status_.ok()) return;
+  if (!std::ranges::all_of(choices_, &Choice::timed_out_empty) || !status_.ok()) return;
   status_ = Status(StatusCode::kDeadlineExceeded,
                    "the time of 'timeout_s' was up before a token had been generated", "timeout_s");
   for (Choice& choice : choices_) TakeDelta(&choice);
@@ -131,13 +128,18 @@ ChoiceDelta GenerationCall::TakeDelta(Choice* choice) {
 std::vector<ChoiceDelta> GenerationCall::TakeDeltas() {
   std::vector<ChoiceDelta> deltas;
   for (Choice& choice : choices_) {
-    if (!choice.delta.empty()) deltas.push_back(TakeDelta(&choice));
+    if (HasNews(choice)) deltas.push_back(TakeDelta(&choice));
   }
   return deltas;
 }
 
 bool GenerationCall::HasDeltas() const {
-  return std::any_of(choices_.begin(), choices_.end(), [](const Choice& c) { return !c.delta.empty(); });
+  return std::ranges::any_of(choices_, [this](const Choice& choice) { return HasNews(choice); });
+}
+
+// An end without a token waits for the other choices': if they are all like it, the call is an error instead.
+bool GenerationCall::HasNews(const Choice& choice) const {
+  return !choice.delta.empty() && (finished() || !choice.timed_out_empty());
 }
 
 Usage GenerationCall::usage() const {

@@ -102,6 +102,7 @@ class GenerationCall {
     RequestStats stats;
 
     bool closed() const { return finish_reason != FinishReason::kNone; }
+    bool timed_out_empty() const { return finish_reason == FinishReason::kTimeout && num_tokens == 0; }
   };
 
   void TakePrompt(Choice* choice, std::vector<GeneratedToken> prompt);
@@ -112,6 +113,7 @@ class GenerationCall {
   // Nothing to show but that the time was up: an error rather than an empty reply.
   void FailIfTimedOutEmpty();
   void Close(Choice* choice, FinishReason reason);
+  bool HasNews(const Choice& choice) const;
   static ChoiceDelta TakeDelta(Choice* choice);
 
   const CallPlan plan_;
