@@ -16,6 +16,7 @@ Log records: as in `recycle.py`; `start` also has the trials of a sweep.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -89,8 +90,8 @@ def objective_from(options: argparse.Namespace) -> Objective:
     check_divergence(options)
     if not 0 <= options.on_policy <= 1:
         raise UsageError("--on-policy must be between 0 and 1")
-    if min(options.temperature) <= 0 or options.sample_temperature < 0:
-        raise UsageError("--temperature must be above 0 and --sample-temperature at least 0")
+    if not all(0 < t < math.inf for t in options.temperature) or not 0 <= options.sample_temperature < math.inf:
+        raise UsageError("--temperature must be above 0 and --sample-temperature at least 0, both finite")
     if options.sample_tokens < 2 or min(options.sft_steps, options.patience, options.sweep) < 0:
         raise UsageError("--sample-tokens must be at least 2; --sft-steps, --patience and --sweep at least 0")
     return Objective(

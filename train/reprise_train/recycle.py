@@ -15,6 +15,7 @@ chain depth, agreement_i (the module's best token is the base's greedy one) and 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -89,8 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
 def objective_from(options: argparse.Namespace) -> Objective:
     """Raises UsageError for values that cannot work."""
     check_divergence(options)
-    if options.temperature <= 0:
-        raise UsageError("--temperature must be above 0")
+    if not 0 < options.temperature < math.inf:
+        raise UsageError("--temperature must be above 0, and finite")
     if options.feature_weight < 0 or options.noise < 0:
         raise UsageError("--feature-weight and --noise must be at least 0")
     return Objective(
