@@ -32,7 +32,7 @@ CROSS_ENTROPY_STAGES = [("cross-entropy", f"{CROSS_ENTROPY} --lr 4e-3", 1)]
 FORWARD_KL = ("forward-kl", "--divergence fkl --lr 8e-3", 3)
 DISTILLED = {"sharpened": [FORWARD_KL, ("sharpened", "--divergence fkl --temperature 0.5 --lr 4e-3", 1)],
              "total_variation": [FORWARD_KL, ("total-variation", "--divergence tvd --lr 4e-3", 1)],
-             "both": [FORWARD_KL, ("both", "--divergence tvd --temperature 1 0.5 --lr 4e-3", 1)]}
+             "two_temperatures": [FORWARD_KL, ("two-temperatures", "--divergence tvd --temperature 1 0.5 --lr 4e-3", 1)]}
 
 
 def parse_arguments():

@@ -12,8 +12,13 @@
 namespace reprise {
 namespace {
 
-class TwoChoices {
- public:
+struct TwoChoices {
+  const std::unique_ptr<const Tokenizer> tokenizer =
+      std::move(Tokenizer::Load("tests/data/models/smollm2")).value();
+  Metrics metrics;
+  std::vector<std::shared_ptr<TokenStream>> streams;
+  std::unique_ptr<GenerationCall> call;
+
   TwoChoices() {
     for (RequestId id : {1, 2}) {
       const auto request = std::make_shared<Request>();
@@ -22,8 +27,8 @@ class TwoChoices {
       streams.push_back(std::make_shared<TokenStream>(request));
     }
     CallPlan plan;
-    plan.tokenizer = tokenizer_.get();
-    plan.metrics = &metrics_;
+    plan.tokenizer = tokenizer.get();
+    plan.metrics = &metrics;
     call = std::make_unique<GenerationCall>(std::move(plan), streams);
   }
 
@@ -31,15 +36,6 @@ class TwoChoices {
     streams[choice]->Finish(reason, OkStatus(), {});
     call->Poll();
   }
-
- private:
-  const std::unique_ptr<const Tokenizer> tokenizer_ =
-      std::move(Tokenizer::Load("tests/data/models/smollm2")).value();
-  Metrics metrics_;
-
- public:
-  std::vector<std::shared_ptr<TokenStream>> streams;
-  std::unique_ptr<GenerationCall> call;
 };
 
 TEST_CASE("Nothing is shown of a call whose time is up before any choice has a token", "[service]") {
